@@ -1,0 +1,310 @@
+//! Asks, waits and misbehaves in every way that the tests of the host need. Every function does one thing.
+
+mod hostile;
+mod report;
+mod sources;
+
+use countersign_sdk::agent;
+
+#[agent]
+mod testbed {
+    use std::cell::RefCell;
+    use std::time::{Duration, SystemTime};
+
+    use countersign_sdk::futures::future::{Either, join_all, select};
+    use countersign_sdk::futures::join;
+    use countersign_sdk::{self as sdk, Error, Value, ai, data, json};
+
+    use crate::report::{call_report, pause_report};
+    use crate::{hostile, sources};
+
+    type Result<T = Value> = std::result::Result<T, Error>;
+
+    // What comes back without anyone being asked.
+
+    /// Returns its input.
+    #[function]
+    async fn echo(#[input] input: Value) -> Result {
+        Ok(input)
+    }
+
+    /// Fails with the code `refused`.
+    #[function]
+    async fn fail() -> Result {
+        Err(Error::new("refused", "this function always fails"))
+    }
+
+    /// Returns a string of so many bytes.
+    #[function]
+    async fn big_result(bytes: usize) -> Result<String> {
+        Ok("x".repeat(bytes))
+    }
+
+    // Asking a model.
+
+    /// Asks `tick 0`, `tick 1` and so on, one after the other.
+    #[function]
+    async fn many_ai(n: u64) -> Result {
+        let mut last = None;
+        for i in 0..n {
+            last = Some(ai().user(format!("tick {i}")).text().await?);
+        }
+        Ok(json!({ "n": n, "last": last }))
+    }
+
+    /// Asks a prompt of so many bytes.
+    #[function]
+    async fn big_ask(bytes: usize) -> Result {
+        let answer = ai().user("x".repeat(bytes)).text().await?;
+        Ok(json!({ "answer_bytes": answer.len() }))
+    }
+
+    /// Asks `a` and `b` at once, and tells in which order they were answered.
+    #[function]
+    async fn join() -> Result {
+        let order = RefCell::new(Vec::new());
+        let ask = async |prompt: &'static str| {
+            let answer = ai().user(prompt).text().await;
+            order.borrow_mut().push(prompt);
+            answer
+        };
+        let (a, b) = join!(ask("a"), ask("b"));
+        Ok(json!({ "answers": [a?, b?], "order": order.into_inner() }))
+    }
+
+    // Waiting for people.
+
+    /// What `pause_once` asks for.
+    #[data]
+    #[serde(deny_unknown_fields)]
+    struct Request {
+        /// Otherwise `only`.
+        id: Option<String>,
+        expires_in_ms: Option<u64>,
+        choices: Option<Vec<String>>,
+        response_schema: Option<Value>,
+        title: Option<String>,
+        payload: Option<Value>,
+    }
+
+    /// Pauses once and returns the review.
+    #[function]
+    async fn pause_once(#[input] request: Request) -> Result {
+        let mut pause = sdk::pause(request.id.unwrap_or_else(|| "only".to_owned()));
+        if let Some(ms) = request.expires_in_ms {
+            pause = pause.expires_in(Duration::from_millis(ms));
+        }
+        if let Some(choices) = request.choices {
+            pause = pause.choices(choices);
+        }
+        if let Some(schema) = request.response_schema {
+            pause = pause.response_schema(&schema);
+        }
+        if let Some(title) = request.title {
+            pause = pause.title(title);
+        }
+        if let Some(payload) = request.payload {
+            pause = pause.payload(&payload);
+        }
+        Ok(pause_report(pause.await))
+    }
+
+    /// Pauses under `p0`, `p1` and so on, one after the other, and returns the decisions.
+    #[function]
+    async fn pauses(n: u64) -> Result<Vec<String>> {
+        let mut decisions = Vec::new();
+        for i in 0..n {
+            decisions.push(sdk::pause(format!("p{i}")).await?.decision);
+        }
+        Ok(decisions)
+    }
+
+    /// Reconnects to an approval and returns the review.
+    #[function]
+    async fn wait(id: String, timeout_ms: Option<u64>) -> Result {
+        Ok(pause_report(
+            sdk::wait_for_resume(id, timeout_ms.map(Duration::from_millis)).await,
+        ))
+    }
+
+    /// Races the pause `race` against a sleep.
+    #[function]
+    async fn race(timeout_ms: u64) -> Result {
+        match select(
+            sdk::pause("race"),
+            sdk::sleep(Duration::from_millis(timeout_ms)),
+        )
+        .await
+        {
+            Either::Left((review, _)) => {
+                Ok(json!({ "winner": "pause", "decision": review?.decision }))
+            }
+            Either::Right(((), _)) => Ok(json!({ "winner": "sleep", "decision": null })),
+        }
+    }
+
+    /// Pauses under `gate`, asks a model `after`, and pauses under `end`. The altered agent asks `afterwards`.
+    #[function]
+    async fn pause_then_ai() -> Result {
+        let gate = sdk::pause("gate").await?;
+        let prompt = if cfg!(feature = "altered") {
+            "afterwards"
+        } else {
+            "after"
+        };
+        let answer = ai().user(prompt).text().await?;
+        let end = sdk::pause("end").await?;
+        Ok(json!({ "gate": gate.decision, "answer": answer, "end": end.decision }))
+    }
+
+    // Calling other agents.
+
+    /// Calls a function of another agent.
+    #[function]
+    async fn call(target: String, input: Value) -> Result {
+        Ok(call_report(sdk::call(target, &input).await))
+    }
+
+    /// Calls a function once for each input, all at once.
+    #[function]
+    async fn fan_out(target: String, inputs: Vec<Value>) -> Result<Vec<Value>> {
+        let calls = inputs.iter().map(|input| sdk::call(&target, input));
+        Ok(join_all(calls).await.into_iter().map(call_report).collect())
+    }
+
+    /// Races a call against a sleep.
+    #[function]
+    async fn race_call(target: String, input: Value, timeout_ms: u64) -> Result {
+        match select(
+            sdk::call(target, &input),
+            sdk::sleep(Duration::from_millis(timeout_ms)),
+        )
+        .await
+        {
+            Either::Left((result, _)) => {
+                Ok(json!({ "winner": "call", "result": call_report(result) }))
+            }
+            Either::Right(((), _)) => Ok(json!({ "winner": "sleep", "result": null })),
+        }
+    }
+
+    /// How far `recurse` came.
+    #[data]
+    struct Depth {
+        levels: u64,
+    }
+
+    /// Calls itself, by the name that it was deployed under, until `depth` is 0.
+    #[function]
+    async fn recurse(depth: u64, #[serde(rename = "self")] target: String) -> Result<Depth> {
+        if depth == 0 {
+            return Ok(Depth { levels: 0 });
+        }
+        let below: Depth =
+            sdk::call(&target, &json!({ "depth": depth - 1, "self": target })).await?;
+        Ok(Depth {
+            levels: below.levels + 1,
+        })
+    }
+
+    // Time, chance and the log.
+
+    /// Sleeps.
+    #[function]
+    async fn sleep(ms: u64) -> Result {
+        sdk::sleep(Duration::from_millis(ms)).await;
+        Ok(json!({ "slept_ms": ms }))
+    }
+
+    /// Sleeps as a program does that knows nothing of its host.
+    #[function]
+    async fn std_sleep(ms: u64) -> Result {
+        std::thread::sleep(Duration::from_millis(ms));
+        Ok(json!({ "slept_ms": ms }))
+    }
+
+    /// Sleeps for no time, often, and tells how much time that was.
+    #[function]
+    async fn ticks(n: u64) -> Result {
+        let start = SystemTime::now();
+        for _ in 0..n {
+            sdk::sleep(Duration::ZERO).await;
+        }
+        let elapsed = start.elapsed().unwrap_or_default();
+        Ok(json!({ "n": n, "clock_ms": elapsed.as_millis() as u64 }))
+    }
+
+    /// Reads the clocks twice before and twice after asking a model.
+    #[function]
+    async fn clock() -> Result {
+        let clocks = sources::Clocks::start();
+        let before = [clocks.read(), clocks.read()];
+        ai().user("what time is it?").text().await?;
+        let after = [clocks.read(), clocks.read()];
+        Ok(json!({ "before": before, "after": after }))
+    }
+
+    /// Returns random bytes, before and after asking a model, and 20 keys in the order of a `HashMap`.
+    #[function]
+    async fn random() -> Result {
+        let before = sources::random_hex()?;
+        let order = sources::hash_order();
+        ai().user("a number?").text().await?;
+        Ok(json!({ "before": before, "after": sources::random_hex()?, "order": order }))
+    }
+
+    /// Prints so many lines to stdout and stderr, before and after asking a model.
+    #[function]
+    async fn log(lines: u64) -> Result {
+        sources::print_lines("before", lines);
+        ai().user("anything to add?").text().await?;
+        sources::print_lines("after", lines);
+        Ok(json!({ "lines": lines }))
+    }
+
+    /// Prints at least so many bytes to stdout.
+    #[function]
+    async fn log_flood(bytes: u64) -> Result {
+        Ok(json!({ "lines": hostile::flood(bytes) }))
+    }
+
+    // Misbehaving.
+
+    /// Never returns.
+    #[function]
+    async fn loop_forever() -> Result {
+        hostile::spin()
+    }
+
+    /// Never returns, once a model has answered.
+    #[function]
+    async fn loop_after_ai() -> Result {
+        ai().user("may I?").text().await?;
+        hostile::spin()
+    }
+
+    /// Takes memory, 1 MiB at a time, until it is given no more.
+    #[function]
+    async fn grow() -> Result {
+        Ok(json!({ "mib": hostile::grow() }))
+    }
+
+    /// Panics.
+    #[function]
+    async fn trap() -> Result {
+        panic!("the testbed was told to panic")
+    }
+
+    /// Panics, once a model has answered.
+    #[function]
+    async fn trap_after_ai() -> Result {
+        ai().user("may I?").text().await?;
+        panic!("the testbed was told to panic after the answer")
+    }
+
+    /// Uses up the stack.
+    #[function]
+    async fn recurse_stack() -> Result<u64> {
+        Ok(hostile::descend(0))
+    }
+}

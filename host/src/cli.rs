@@ -1,0 +1,214 @@
+//! The command line: one file per command or family of commands.
+//!
+//! Every command but `serve` and `tenants` is a client of the HTTP API, like anybody else's program.
+
+mod api;
+mod client;
+mod demo;
+mod deploy;
+mod events;
+mod executions;
+mod failure;
+mod keys;
+mod logs;
+mod output;
+mod pauses;
+mod run;
+mod show;
+mod sign;
+mod table;
+mod text;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::client::Client;
+use self::failure::{Exit, Failure};
+use self::output::Output;
+
+/// A durable host for AI agents that must wait for people
+///
+/// An agent is a WebAssembly component. It may ask a model, call another agent, and pause for a human decision. While it
+/// waits it is rows in Postgres; hours, days or a crash later a signed webhook brings the decision, and the agent goes
+/// on exactly where it stopped.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, after_help = AFTER_HELP, after_long_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  it went well
+  1  the execution failed or was cancelled (run --wait); serve, tenants or demo failed
+  2  the command line is wrong
+  3  the host refused (HTTP 4xx)
+  4  the host cannot be reached or has failed (HTTP 5xx)
+  5  the time was up and the execution goes on (run --wait SECONDS)
+
+Examples:
+  # See it work, from start to end, on your machine:
+  countersign demo
+
+  # Or by hand; the host makes itself a private Postgres and a first API key:
+  countersign serve &
+  countersign deploy publisher.wasm --name publisher
+  countersign run publisher.publish --input '{\"content\":\"Hello\"}' --wait
+  countersign pauses
+  countersign decide exec_…:draft-review approved --feedback 'Name the launch date.'";
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "Client options")]
+struct Globals {
+    /// The host to talk to
+    #[arg(long, global = true, env = "COUNTERSIGN_URL", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    url: String,
+    /// The API key [default: the one that `serve` left in its data directory]
+    #[arg(long, global = true, env = "COUNTERSIGN_API_KEY", hide_env_values = true, value_name = "KEY")]
+    api_key: Option<String>,
+    /// Print the API's JSON: one document on standard output, errors on standard error
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the host
+    Serve(Box<crate::config::Config>),
+    /// See an agent wait for two people while its host is killed twice
+    Demo(demo::DemoArgs),
+    /// Upload an agent
+    Deploy(deploy::DeployArgs),
+    /// List the agents
+    #[command(after_help = "Examples:\n  countersign agents")]
+    Agents,
+    /// Start an execution, and wait for it if wanted
+    Run(run::RunArgs),
+    /// List executions, newest first
+    Ps(executions::PsArgs),
+    /// Show an execution and what it asked and was told
+    Show(show::ShowArgs),
+    /// Show what an agent wrote to its standard output and error
+    Logs(logs::LogsArgs),
+    /// List what waits for a human decision
+    Pauses(pauses::PausesArgs),
+    /// Decide a pause
+    Decide(pauses::DecideArgs),
+    /// Stop an execution for good
+    Cancel(executions::CancelArgs),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Make, list and revoke the secrets that sign webhooks
+    #[command(subcommand)]
+    Secrets(keys::SecretsCommand),
+    /// Sign a webhook's body on standard input and print the headers
+    Sign(sign::SignArgs),
+    /// Make tenants; works on the database, not through the API
+    #[command(subcommand)]
+    Tenants(TenantsCommand),
+}
+
+#[derive(Subcommand)]
+enum TenantsCommand {
+    /// Make a tenant and print its first key, an operator's
+    #[command(after_help = "Examples:\n  countersign tenants create acme --database-url postgres://…")]
+    Create {
+        /// 1 to 64 of a-z 0-9 -
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        config: Box<crate::config::Config>,
+    },
+}
+
+/// Does what the command line says; the exit code tells scripts how it went.
+pub async fn run(cli: Cli) -> ExitCode {
+    let out = Output::new(cli.globals.json);
+    match dispatch(cli, out).await {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            let exit = failure.exit();
+            if exit != Exit::Ok {
+                out.error(&failure.to_string(), &failure.to_json());
+            }
+            exit.into()
+        }
+    }
+}
+
+async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
+    let globals = &cli.globals;
+    let client = || Client::new(&globals.url, Some(client::find_key(&globals.url, globals.api_key.as_deref())?));
+    match cli.command {
+        Command::Serve(config) => crate::serve(*config).await.map_err(|error| failed(&error))?,
+        Command::Tenants(TenantsCommand::Create { name, config }) => {
+            let key = crate::create_tenant(*config, name.clone()).await.map_err(|error| failed(&error))?;
+            if out.json {
+                out.document(&serde_json::json!({"tenant": name, "key": key}).to_string())?;
+            } else {
+                out.line(&key)?;
+                out.note("Keep it now: it cannot be shown again.");
+            }
+        }
+        Command::Demo(args) => demo::demo(args, out).await?,
+        Command::Deploy(args) => deploy::deploy(&args, &client()?, out).await?,
+        Command::Agents => deploy::agents(&client()?, out).await?,
+        Command::Run(args) => return run::run(&args, &client()?, out).await,
+        Command::Ps(args) => executions::ps(&args, &client()?, out).await?,
+        Command::Show(args) => show::show(&args, &client()?, out).await?,
+        Command::Logs(args) => logs::logs(&args, &client()?, out).await?,
+        Command::Pauses(args) => pauses::pauses(&args, &client()?, out).await?,
+        Command::Decide(args) => pauses::decide(&args, &client()?, out).await?,
+        Command::Cancel(args) => executions::cancel(&args, &client()?, out).await?,
+        Command::Keys(command) => keys::keys(&command, &client()?, out).await?,
+        Command::Secrets(command) => keys::secrets(&command, &client()?, out).await?,
+        Command::Sign(args) => sign::sign(&args, out)?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// An error of the host's own, with its causes.
+fn failed(error: &anyhow::Error) -> Failure {
+    Failure::Failed(format!("{error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("countersign").chain(line.split(' ')))
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        let leaves = Cli::command()
+            .get_subcommands()
+            .filter(|command| !command.has_subcommands() && command.get_name() != "serve")
+            .filter(|command| !command.get_after_help().is_some_and(|help| help.to_string().contains("Examples:")))
+            .map(|command| command.get_name().to_owned())
+            .collect::<Vec<_>>();
+        assert!(leaves.is_empty(), "without examples: {leaves:?}");
+    }
+
+    #[test]
+    fn wait_may_have_a_number() {
+        assert!(parse("run a.b --wait").is_ok());
+        assert!(parse("run a.b --wait 5 --json").is_ok());
+        assert!(parse("--json run a.b --wait=5").is_ok());
+        assert!(parse("run a.b --wait soon").is_err());
+        assert!(parse("run ab").is_err());
+    }
+}

@@ -1,0 +1,130 @@
+//! Every setting, and what a host keeps in its data directory.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::guest::CacheKey;
+use crate::random;
+
+/// How a host runs.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// Where to listen for HTTP.
+    #[arg(long, env = "COUNTERSIGN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    pub listen: SocketAddr,
+
+    /// Where to keep the private Postgres, compiled components and keys.
+    #[arg(long, env = "COUNTERSIGN_DATA_DIR", value_name = "DIR", default_value_os_t = default_data_dir())]
+    pub data_dir: PathBuf,
+
+    /// A Postgres to use instead of a private one: postgres://user@host/database. Give the writer endpoint, never a
+    /// replica.
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// An OpenAI-compatible endpoint that all models are asked at. Without it, a model's name tells its provider, whose
+    /// key is taken from its usual variable (OPENAI_API_KEY, ANTHROPIC_API_KEY, …).
+    #[arg(long, env = "COUNTERSIGN_AI_BASE_URL", value_name = "URL")]
+    pub ai_base_url: Option<String>,
+
+    /// The key for that endpoint.
+    #[arg(long, env = "COUNTERSIGN_AI_KEY", value_name = "KEY", hide_env_values = true)]
+    pub ai_key: Option<String>,
+
+    /// The model for prompts that name none. Without any model or key: `rehearsal`, which is built in and needs no
+    /// network.
+    #[arg(long, env = "COUNTERSIGN_AI_MODEL", value_name = "MODEL")]
+    pub ai_model: Option<String>,
+
+    /// How many executions to drive at once. Waiting ones do not count.
+    #[arg(long, env = "COUNTERSIGN_CONCURRENCY", value_name = "N", default_value_t = 32,
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub concurrency: u32,
+
+    /// How long another host waits before it takes over what this one was driving, in seconds.
+    #[arg(long, env = "COUNTERSIGN_LEASE_SECONDS", value_name = "SECONDS", default_value_t = 15,
+          value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub lease_seconds: u64,
+}
+
+/// `/var/lib/countersign` for root, else `countersign` in the user's data directory.
+pub fn default_data_dir() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return "/var/lib/countersign".into();
+    }
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+        .map_or_else(|| "countersign-data".into(), |data| data.join("countersign"))
+}
+
+/// The data directory of this process. Its lock is held for as long as this lives.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// Held if no other host uses the directory.
+    _lock: Option<fs::File>,
+    /// What this host is called in the rows. Another host that bears the same name is dead.
+    pub worker: String,
+    /// Whether an earlier host of this name may have left work behind.
+    pub is_sole: bool,
+}
+
+impl DataDir {
+    /// Makes the directory if it is not there, and takes its lock if nobody else has it.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
+        made.with_context(|| format!("the data directory {} cannot be made", path.display()))?;
+        let path = path.canonicalize().with_context(|| format!("the data directory {}", path.display()))?;
+        let lock = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path.join("host.lock"))?;
+        let is_sole = rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
+        let worker = if is_sole {
+            String::from_utf8(secret(&path.join("host-id"), || format!("host-{}", uuid::Uuid::new_v4()).into_bytes())?)?
+        } else {
+            format!("host-{}", uuid::Uuid::new_v4())
+        };
+        Ok(Self { path, _lock: is_sole.then_some(lock), worker, is_sole })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where compiled components are kept, and the key that signs them.
+    pub fn cache(&self) -> anyhow::Result<(PathBuf, CacheKey)> {
+        let directory = self.path.join("cache");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        let key = secret(&self.path.join("cache.key"), || random::bytes32().to_vec())?;
+        let key = <[u8; 32]>::try_from(key).map_err(|_| anyhow::anyhow!("cache.key must have 32 bytes; remove it"))?;
+        Ok((directory, CacheKey::new(key)))
+    }
+
+    /// Where the operator's key of the default tenant is left for the command line.
+    pub fn api_key_file(&self) -> PathBuf {
+        self.path.join("api-key")
+    }
+}
+
+/// Reads a small private file, or makes it. Two that make it at once end up with the same content.
+pub fn secret(path: &Path, make: impl FnOnce() -> Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    let temporary = path.with_extension(format!("{}.tmp", uuid::Uuid::new_v4()));
+    match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        read => return read.with_context(|| path.display().to_string()),
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    file.write_all(&make())?;
+    file.sync_all()?;
+    // A link fails where a rename would replace what another process has just made.
+    let linked = fs::hard_link(&temporary, path);
+    fs::remove_file(&temporary)?;
+    match linked {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
+        _ => Ok(fs::read(path)?),
+    }
+}

@@ -1,0 +1,189 @@
+//! Uploaded components, and the agents that they are versions of.
+
+use chrono::{DateTime, Utc};
+
+use super::{Db, Page, Result};
+
+/// A component's SHA-256.
+pub type Digest = [u8; 32];
+
+/// One deployed component of an agent.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Version {
+    pub agent: String,
+    pub version: i32,
+    pub active: bool,
+    pub digest: Vec<u8>,
+    pub size_bytes: i32,
+    /// JSON text.
+    pub manifest: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// What a deployment did.
+#[derive(Debug)]
+pub enum Deployed {
+    Created(Version),
+    /// The active version is already this component.
+    Unchanged(Version),
+}
+
+/// A component that passed all checks.
+#[derive(Debug)]
+pub struct Deployment<'a> {
+    pub tenant: &'a str,
+    pub agent: &'a str,
+    pub digest: Digest,
+    pub wasm: &'a [u8],
+    /// JSON text.
+    pub manifest: &'a str,
+    /// Whose key uploaded it.
+    pub by: &'a str,
+}
+
+impl Db {
+    /// Keeps the component and makes it the agent's next and active version, all at once.
+    ///
+    /// Executions that have started stay on the version that they started on.
+    pub async fn deploy(&self, new: &Deployment<'_>) -> Result<Deployed> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query(
+            "insert into component (tenant_id, digest, wasm, manifest) values ($1, $2, $3, $4) on conflict do nothing",
+        )
+        .bind(new.tenant)
+        .bind(&new.digest[..])
+        .bind(new.wasm)
+        .bind(new.manifest)
+        .execute(&mut *tx)
+        .await?;
+        // Creates the agent or locks it, so that two uploads count one after the other.
+        let active: i32 = sqlx::query_scalar(
+            "insert into agent (tenant_id, agent, active_version) values ($1, $2, 1)
+             on conflict (tenant_id, agent) do update set active_version = agent.active_version
+             returning active_version",
+        )
+        .bind(new.tenant)
+        .bind(new.agent)
+        .fetch_one(&mut *tx)
+        .await?;
+        let unchanged: bool = sqlx::query_scalar(
+            "select exists (select from agent_version
+                            where tenant_id = $1 and agent = $2 and version = $3 and digest = $4)",
+        )
+        .bind(new.tenant)
+        .bind(new.agent)
+        .bind(active)
+        .bind(&new.digest[..])
+        .fetch_one(&mut *tx)
+        .await?;
+        if unchanged {
+            tx.rollback().await?;
+            let version = self.find_version(new.tenant, new.agent, None).await?.ok_or(sqlx::Error::RowNotFound)?;
+            return Ok(Deployed::Unchanged(version));
+        }
+        let version: i32 = sqlx::query_scalar(
+            "with next as (
+                 select coalesce(max(version), 0) + 1 as version from agent_version where tenant_id = $1 and agent = $2
+             ), activated as (
+                 update agent set active_version = next.version from next where tenant_id = $1 and agent = $2
+             )
+             insert into agent_version (tenant_id, agent, version, digest, created_by)
+             select $1, $2, version, $3, $4 from next returning version",
+        )
+        .bind(new.tenant)
+        .bind(new.agent)
+        .bind(&new.digest[..])
+        .bind(new.by)
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let version =
+            self.find_version(new.tenant, new.agent, Some(version)).await?.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(Deployed::Created(version))
+    }
+
+    /// A version of an agent; the active one if none is named.
+    pub async fn find_version(&self, tenant: &str, agent: &str, version: Option<i32>) -> Result<Option<Version>> {
+        Ok(sqlx::query_as(
+            "select v.agent, v.version, v.version = a.active_version as active, v.digest,
+                    octet_length(c.wasm) as size_bytes, c.manifest, v.created_at
+             from agent_version v
+             join agent a on a.tenant_id = v.tenant_id and a.agent = v.agent
+             join component c on c.tenant_id = v.tenant_id and c.digest = v.digest
+             where v.tenant_id = $1 and v.agent = $2 and v.version = coalesce($3, a.active_version)",
+        )
+        .bind(tenant)
+        .bind(agent)
+        .bind(version)
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// The active version of every agent, by name.
+    pub async fn list_agents(&self, tenant: &str, after: Option<&str>, limit: i64) -> Result<Page<Version>> {
+        let items = sqlx::query_as(
+            "select v.agent, v.version, true as active, v.digest, octet_length(c.wasm) as size_bytes, c.manifest,
+                    v.created_at
+             from agent a
+             join agent_version v on v.tenant_id = a.tenant_id and v.agent = a.agent and v.version = a.active_version
+             join component c on c.tenant_id = v.tenant_id and c.digest = v.digest
+             where a.tenant_id = $1 and ($2::text is null or a.agent > $2)
+             order by a.agent limit $3 + 1",
+        )
+        .bind(tenant)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Page::cut(items, limit, |version: &Version| version.agent.clone()))
+    }
+
+    /// All versions of an agent, newest first. None if there is no such agent.
+    pub async fn list_versions(
+        &self,
+        tenant: &str,
+        agent: &str,
+        before: Option<i32>,
+        limit: i64,
+    ) -> Result<Page<Version>> {
+        let items = sqlx::query_as(
+            "select v.agent, v.version, v.version = a.active_version as active, v.digest,
+                    octet_length(c.wasm) as size_bytes, c.manifest, v.created_at
+             from agent_version v
+             join agent a on a.tenant_id = v.tenant_id and a.agent = v.agent
+             join component c on c.tenant_id = v.tenant_id and c.digest = v.digest
+             where v.tenant_id = $1 and v.agent = $2 and ($3::int is null or v.version < $3)
+             order by v.version desc limit $4 + 1",
+        )
+        .bind(tenant)
+        .bind(agent)
+        .bind(before)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Page::cut(items, limit, |version: &Version| version.version.to_string()))
+    }
+
+    /// Makes `version` the one that new executions start on. False if there is no such version.
+    pub async fn activate(&self, tenant: &str, agent: &str, version: i32) -> Result<bool> {
+        let done = sqlx::query(
+            "update agent set active_version = $3 where tenant_id = $1 and agent = $2
+             and exists (select from agent_version where tenant_id = $1 and agent = $2 and version = $3)",
+        )
+        .bind(tenant)
+        .bind(agent)
+        .bind(version)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// The bytes of a component.
+    pub async fn component_bytes(&self, tenant: &str, digest: &Digest) -> Result<Option<Vec<u8>>> {
+        Ok(sqlx::query_scalar("select wasm from component where tenant_id = $1 and digest = $2")
+            .bind(tenant)
+            .bind(&digest[..])
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+}

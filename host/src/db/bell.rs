@@ -1,0 +1,91 @@
+//! A hint that a row changed, within this host at once, and across hosts by `NOTIFY`.
+//!
+//! Only a hint: whoever waits for it also looks by itself now and then. `NOTIFY` takes a lock that serialises all
+//! commits, so it is never part of a transition's transaction; one task sends at most one each 10 ms.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgListener, PgPool};
+use tokio::sync::{Notify, watch};
+
+/// At most one `NOTIFY` in this time.
+const COALESCE: Duration = Duration::from_millis(10);
+
+/// How long to wait before listening again after the connection was lost.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+const CHANNEL: &str = "countersign";
+
+#[derive(Clone, Debug)]
+pub struct Bell {
+    rung: Arc<watch::Sender<u64>>,
+    abroad: Arc<Notify>,
+}
+
+/// One who waits for the bell. Hears every ring since it last listened.
+pub struct Ear(watch::Receiver<u64>);
+
+impl Bell {
+    /// Starts to listen, and to tell the other hosts over a connection that does not wait for the disk, until the pools
+    /// are closed.
+    pub(super) fn start(pool: PgPool, relaxed: PgPool) -> Self {
+        let bell = Self { rung: Arc::new(watch::Sender::new(0)), abroad: Arc::default() };
+        tokio::spawn(listen(pool.clone(), bell.clone()));
+        tokio::spawn(tell(relaxed, bell.abroad.clone()));
+        bell
+    }
+
+    /// Wakes everybody who waits, here and on the other hosts. Call it after the commit.
+    pub(super) fn ring(&self) {
+        self.ring_here();
+        self.abroad.notify_one();
+    }
+
+    fn ring_here(&self) {
+        self.rung.send_modify(|count| *count += 1);
+    }
+
+    /// Hears every ring from now on.
+    pub fn listen(&self) -> Ear {
+        Ear(self.rung.subscribe())
+    }
+}
+
+impl Ear {
+    /// Returns at the next ring, at once if there was one since the last time, or after `at_the_latest`.
+    pub async fn wait(&mut self, at_the_latest: Duration) {
+        // An error means that no bell is left to ring; the timeout then paces the caller.
+        let rung = async {
+            if self.0.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let _ = tokio::time::timeout(at_the_latest, rung).await;
+    }
+}
+
+async fn listen(pool: PgPool, bell: Bell) {
+    while !pool.is_closed() {
+        if let Ok(mut listener) = PgListener::connect_with(&pool).await
+            && listener.listen(CHANNEL).await.is_ok()
+        {
+            // What was told while nobody listened is lost, so everybody looks once.
+            bell.ring_here();
+            while let Ok(Some(_)) = listener.try_recv().await {
+                bell.ring_here();
+            }
+        }
+        tokio::time::sleep(RECONNECT).await;
+    }
+}
+
+async fn tell(pool: PgPool, abroad: Arc<Notify>) {
+    while !pool.is_closed() {
+        abroad.notified().await;
+        tokio::time::sleep(COALESCE).await;
+        if let Err(error) = sqlx::query("notify countersign").execute(&pool).await {
+            tracing::debug!(%error, "the other hosts could not be told; they will see by themselves");
+        }
+    }
+}

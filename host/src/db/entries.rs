@@ -1,0 +1,115 @@
+//! The journal: read whole by the worker, by the page for people; appended to, one answer at a time.
+
+use super::attempts::{Claim, Fenced, FencedResult};
+use super::executions::unreadable;
+use super::{Db, Page, Result, retry};
+use crate::journal::Entry;
+
+/// A journal entry, as its row has it.
+#[derive(Debug, sqlx::FromRow)]
+pub struct EntryRow {
+    pub seq: i32,
+    pub op: i64,
+    /// JSON text, as is `answer`.
+    pub ask: String,
+    pub answer: String,
+    pub at_ms: i64,
+}
+
+impl Db {
+    /// A page of the journal, in the order of delivery.
+    pub async fn entries(
+        &self,
+        tenant: &str,
+        execution: &str,
+        after: Option<i32>,
+        limit: i64,
+    ) -> Result<Page<EntryRow>> {
+        let items = sqlx::query_as(
+            "select seq, op, ask, answer, at_ms from journal_entry
+             where tenant_id = $1 and execution_id = $2 and seq > $3 order by seq limit $4 + 1",
+        )
+        .bind(tenant)
+        .bind(execution)
+        .bind(after.unwrap_or(-1))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Page::cut(items, limit, |entry: &EntryRow| entry.seq.to_string()))
+    }
+
+    /// The journal, in the order of delivery.
+    pub async fn journal(&self, tenant: &str, execution: &str) -> Result<Vec<Entry>> {
+        retry(|| async {
+            let rows: Vec<(i64, String, String, i64)> = sqlx::query_as(
+                "select op, ask, answer, at_ms from journal_entry
+                 where tenant_id = $1 and execution_id = $2 order by seq",
+            )
+            .bind(tenant)
+            .bind(execution)
+            .fetch_all(&self.pool)
+            .await?;
+            rows.into_iter()
+                .map(|(op, ask, answer, at)| {
+                    let answer = serde_json::from_str(&answer).map_err(|why| unreadable("a journal entry", &why))?;
+                    Ok(Entry { op: op.unsigned_abs(), ask, answer, at: at.unsigned_abs() })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Appends the answer as entry `seq`. Once this returns, the answer may be given to the guest.
+    ///
+    /// One statement checks the claim and the position and writes. If its acknowledgement is lost, it is asked again
+    /// and recognises its own entry.
+    pub async fn append(&self, claim: &Claim, seq: usize, entry: &Entry) -> FencedResult<()> {
+        let seq = i32::try_from(seq).map_err(|why| unreadable("a position in the journal", &why))?;
+        let answer = entry.answer.to_text();
+        retry(|| async {
+            let done = sqlx::query(
+                "with held as (
+                     update execution set next_seq = next_seq + 1, failures = 0
+                     where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
+                       and next_seq = $4
+                     returning 1
+                 )
+                 insert into journal_entry (tenant_id, execution_id, seq, op, ask, answer, at_ms)
+                 select $1, $2, $4, $5, $6, $7, $8 from held",
+            )
+            .bind(&claim.tenant)
+            .bind(&claim.execution)
+            .bind(claim.token)
+            .bind(seq)
+            .bind(entry.op as i64)
+            .bind(&entry.ask)
+            .bind(&answer)
+            .bind(entry.at as i64)
+            .execute(&self.pool)
+            .await?;
+            if done.rows_affected() == 1 || self.is_appended(claim, seq, entry, &answer).await? {
+                Ok(Ok(()))
+            } else {
+                Ok(Err(Fenced))
+            }
+        })
+        .await
+    }
+
+    async fn is_appended(&self, claim: &Claim, seq: i32, entry: &Entry, answer: &str) -> Result<bool> {
+        Ok(sqlx::query_scalar(
+            "select exists (
+                 select from journal_entry j join execution e using (tenant_id, execution_id)
+                 where tenant_id = $1 and execution_id = $2 and e.claim_token = $3 and e.status = 'running'
+                   and j.seq = $4 and j.op = $5 and j.answer = $6)",
+        )
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .bind(claim.token)
+        .bind(seq)
+        .bind(entry.op as i64)
+        .bind(answer)
+        .fetch_one(&self.pool)
+        .await?)
+    }
+}

@@ -1,0 +1,362 @@
+//! Executions as clients and parents see them: start, look, cancel.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::attempts::{Claim, Fenced};
+use super::{Db, Error, Page, Result, retry};
+use crate::execution::{CALL_DEPTH_MAX, Status, Target};
+use crate::journal::Millis;
+
+/// One durable invocation, as its row has it.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Execution {
+    pub execution_id: String,
+    pub agent: String,
+    pub version: i32,
+    pub function: String,
+    #[sqlx(try_from = "String")]
+    pub status: StatusText,
+    /// JSON text. Empty in lists.
+    pub input: String,
+    pub result: Option<String>,
+    /// JSON text of an `execution::Failure`.
+    pub error: Option<String>,
+    pub wake_at: Option<DateTime<Utc>>,
+    pub parent_id: Option<String>,
+    pub attempts: i32,
+    pub next_seq: i32,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+    pub started_ms: i64,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// A status read from a row, whose check constraint knows the same six words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusText(pub Status);
+
+impl TryFrom<String> for StatusText {
+    type Error = crate::execution::NotAStatus;
+
+    fn try_from(word: String) -> Result<Self, Self::Error> {
+        word.parse().map(Self)
+    }
+}
+
+/// An execution to be started by a client.
+#[derive(Debug)]
+pub struct NewExecution<'a> {
+    pub tenant: &'a str,
+    /// A fresh id, chosen before the first try, so that a try whose acknowledgement was lost finds itself.
+    pub id: &'a str,
+    pub target: &'a Target,
+    pub version: i32,
+    /// JSON text.
+    pub input: &'a str,
+    pub seed: [u8; 32],
+    pub idempotency: Option<Idempotency<'a>>,
+    pub by: &'a str,
+}
+
+/// What makes a repeated start the same start.
+#[derive(Debug, Clone, Copy)]
+pub struct Idempotency<'a> {
+    pub key: &'a str,
+    pub request_sha256: &'a [u8],
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Started {
+    Created,
+    /// The same request had come before, and made this execution.
+    Found(String),
+    /// The key was used for another request.
+    KeyReused,
+}
+
+/// What became of a call to another agent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Called {
+    /// It exists: by this call, or by the same one before a crash.
+    Exists,
+    TooDeep,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It is cancelled now, with its unfinished children; or was before.
+    Done,
+    AlreadyFinished,
+    NotFound,
+}
+
+/// Which executions a list shows.
+#[derive(Debug, Default)]
+pub struct Filter<'a> {
+    pub status: Option<Status>,
+    pub agent: Option<&'a str>,
+    /// The last one of the page before: its creation time and id.
+    pub after: Option<(DateTime<Utc>, &'a str)>,
+}
+
+impl Db {
+    /// Starts an execution. Once this returns `Created`, it survives any crash and some worker will drive it.
+    pub async fn start_execution(&self, new: &NewExecution<'_>) -> Result<Started> {
+        let started = retry(|| self.try_start(new)).await?;
+        self.bell.ring();
+        Ok(started)
+    }
+
+    async fn try_start(&self, new: &NewExecution<'_>) -> Result<Started> {
+        sqlx::query(
+            "insert into execution (tenant_id, execution_id, agent, version, function, input, seed, started_ms, status,
+                                    wake_at, idempotency_key, request_sha256, created_by)
+             values ($1, $2, $3, $4, $5, $6, $7, (extract(epoch from now()) * 1000)::bigint, 'pending', now(), $8, $9,
+                     $10)
+             on conflict do nothing",
+        )
+        .bind(new.tenant)
+        .bind(new.id)
+        .bind(&new.target.agent)
+        .bind(new.version)
+        .bind(&new.target.function)
+        .bind(new.input)
+        .bind(&new.seed[..])
+        .bind(new.idempotency.map(|same| same.key))
+        .bind(new.idempotency.map(|same| same.request_sha256))
+        .bind(new.by)
+        .execute(&self.pool)
+        .await?;
+        let Some(same) = new.idempotency else { return Ok(Started::Created) };
+        let (id, request): (String, Vec<u8>) = sqlx::query_as(
+            "select execution_id, request_sha256 from execution where tenant_id = $1 and idempotency_key = $2",
+        )
+        .bind(new.tenant)
+        .bind(same.key)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(if id == new.id {
+            Started::Created
+        } else if request == same.request_sha256 {
+            Started::Found(id)
+        } else {
+            Started::KeyReused
+        })
+    }
+
+    /// Creates the execution that ask `op` of the claimed one calls for, unless it exists already.
+    pub async fn call_execution(
+        &self,
+        claim: &Claim,
+        op: u64,
+        target: &Target,
+        version: i32,
+        input: &str,
+        seed: [u8; 32],
+    ) -> Result<Result<Called, Fenced>> {
+        if claim.depth >= CALL_DEPTH_MAX {
+            return Ok(Ok(Called::TooDeep));
+        }
+        let child = crate::execution::child_id(&claim.tenant, &claim.execution, op);
+        let held: bool = retry(|| async {
+            Ok(sqlx::query_scalar(
+                "with held as (
+                     select depth from execution
+                     where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
+                     for no key update
+                 ), made as (
+                     insert into execution (tenant_id, execution_id, agent, version, function, input, seed, started_ms,
+                                            status, wake_at, parent_id, parent_op, depth, created_by)
+                     select $1, $4, $5, $6, $7, $8, $9, (extract(epoch from now()) * 1000)::bigint, 'pending', now(),
+                            $2, $10, held.depth + 1, 'execution:' || $2
+                     from held
+                     on conflict do nothing
+                 )
+                 select exists (select from held)",
+            )
+            .bind(&claim.tenant)
+            .bind(&claim.execution)
+            .bind(claim.token)
+            .bind(&child)
+            .bind(&target.agent)
+            .bind(version)
+            .bind(&target.function)
+            .bind(input)
+            .bind(&seed[..])
+            .bind(op as i64)
+            .fetch_one(&self.pool)
+            .await?)
+        })
+        .await?;
+        self.bell.ring();
+        Ok(if held { Ok(Called::Exists) } else { Err(Fenced) })
+    }
+
+    pub async fn find_execution(&self, tenant: &str, id: &str) -> Result<Option<Execution>> {
+        Ok(sqlx::query_as(
+            "select execution_id, agent, version, function, status, input, result, error, wake_at, parent_id, attempts,
+                    next_seq, created_by, created_at, started_ms, finished_at
+             from execution where tenant_id = $1 and execution_id = $2",
+        )
+        .bind(tenant)
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// Newest first, without inputs and results.
+    pub async fn list_executions(&self, tenant: &str, filter: &Filter<'_>, limit: i64) -> Result<Page<Execution>> {
+        let items = sqlx::query_as(
+            "select execution_id, agent, version, function, status, '' as input, null as result, error, wake_at,
+                    parent_id, attempts, next_seq, created_by, created_at, started_ms, finished_at
+             from execution
+             where tenant_id = $1 and ($2::text is null or status = $2) and ($3::text is null or agent = $3)
+               and ($4::timestamptz is null or (created_at, execution_id) < ($4, $5))
+             order by created_at desc, execution_id desc limit $6 + 1",
+        )
+        .bind(tenant)
+        .bind(filter.status.map(Status::as_str))
+        .bind(filter.agent)
+        .bind(filter.after.map(|(time, _)| time))
+        .bind(filter.after.map(|(_, id)| id))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Page::cut(items, limit, |last: &Execution| {
+            format!("{}.{}", last.created_at.timestamp_micros(), last.execution_id)
+        }))
+    }
+
+    /// The open pauses and the unfinished calls of an execution: what it waits for, by id.
+    pub async fn waits_of(&self, tenant: &str, id: &str) -> Result<(Vec<String>, Vec<String>)> {
+        let pauses = sqlx::query_scalar(
+            "select execution_id || ':' || approval_request_id from pause
+             where tenant_id = $1 and execution_id = $2 and status = 'open' order by op",
+        )
+        .bind(tenant)
+        .bind(id)
+        .fetch_all(&self.pool)
+        .await?;
+        let calls = sqlx::query_scalar(
+            "select execution_id from execution
+             where tenant_id = $1 and parent_id = $2 and finished_at is null order by parent_op",
+        )
+        .bind(tenant)
+        .bind(id)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok((pauses, calls))
+    }
+
+    /// Stops an execution and its unfinished children for good. Its worker, if any, can write no more.
+    pub async fn cancel_execution(&self, tenant: &str, id: &str) -> Result<Cancelled> {
+        let done = retry(|| self.try_cancel(tenant, id)).await?;
+        self.bell.ring();
+        Ok(done)
+    }
+
+    async fn try_cancel(&self, tenant: &str, id: &str) -> Result<Cancelled> {
+        let mut tx = self.pool.begin().await?;
+        let parent: Option<Option<String>> =
+            sqlx::query_scalar("select parent_id from execution where tenant_id = $1 and execution_id = $2")
+                .bind(tenant)
+                .bind(id)
+                .fetch_optional(&mut *tx)
+                .await?;
+        let Some(parent) = parent else { return Ok(Cancelled::NotFound) };
+        if let Some(parent) = &parent {
+            lock(&mut tx, tenant, parent).await?;
+        }
+        let status: String = sqlx::query_scalar(
+            "select status from execution where tenant_id = $1 and execution_id = $2 for no key update",
+        )
+        .bind(tenant)
+        .bind(id)
+        .fetch_one(&mut *tx)
+        .await?;
+        match status.parse().map_err(|why| unreadable("status", &why))? {
+            Status::Cancelled => return Ok(Cancelled::Done),
+            Status::Succeeded | Status::Failed => return Ok(Cancelled::AlreadyFinished),
+            Status::Pending | Status::Running | Status::Waiting => {}
+        }
+        cancel_tree(&mut tx, tenant, &[id.to_owned()]).await?;
+        if let Some(parent) = &parent {
+            wake(&mut tx, tenant, parent).await?;
+        }
+        tx.commit().await?;
+        Ok(Cancelled::Done)
+    }
+}
+
+/// Takes the row lock of an execution, so that nobody else brings it an answer, suspends or settles it meanwhile.
+pub(super) async fn lock(tx: &mut PgConnection, tenant: &str, id: &str) -> Result<()> {
+    sqlx::query("select from execution where tenant_id = $1 and execution_id = $2 for no key update")
+        .bind(tenant)
+        .bind(id)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Makes a waiting execution claimable. The caller holds its row lock and has written an answer that it waits for.
+pub(super) async fn wake(tx: &mut PgConnection, tenant: &str, id: &str) -> Result<()> {
+    sqlx::query(
+        "update execution set status = 'pending', wake_at = now()
+         where tenant_id = $1 and execution_id = $2 and status = 'waiting'",
+    )
+    .bind(tenant)
+    .bind(id)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Cancels these executions and everything below them that has not finished, and closes their pauses.
+///
+/// Looks again until nothing is left: an execution further down may have made another call before it was locked.
+pub(super) async fn cancel_tree(tx: &mut PgConnection, tenant: &str, roots: &[String]) -> Result<()> {
+    loop {
+        let cancelled: Vec<String> = sqlx::query_scalar(
+            "with recursive tree (id) as (
+                 select unnest($2::text[])
+                 union
+                 select e.execution_id from execution e join tree on e.tenant_id = $1 and e.parent_id = tree.id
+             )
+             update execution
+             set status = 'cancelled', wake_at = null, finished_at = now()
+             where tenant_id = $1 and execution_id in (select id from tree) and finished_at is null
+             returning execution_id",
+        )
+        .bind(tenant)
+        .bind(roots)
+        .fetch_all(&mut *tx)
+        .await?;
+        if cancelled.is_empty() {
+            return Ok(());
+        }
+        close_pauses(tx, tenant, &cancelled).await?;
+    }
+}
+
+/// Closes the open pauses of executions that will never take a decision any more.
+pub(super) async fn close_pauses(tx: &mut PgConnection, tenant: &str, executions: &[String]) -> Result<()> {
+    sqlx::query(
+        "update pause set status = 'cancelled'
+         where tenant_id = $1 and execution_id = any($2) and status = 'open'",
+    )
+    .bind(tenant)
+    .bind(executions)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+pub(super) fn unreadable(what: &'static str, why: &impl std::fmt::Display) -> Error {
+    Error::Unreadable { what, why: why.to_string() }
+}
+
+/// A time in milliseconds, as Postgres wants it.
+pub(super) fn timestamp(ms: Millis) -> DateTime<Utc> {
+    i64::try_from(ms).ok().and_then(DateTime::from_timestamp_millis).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}

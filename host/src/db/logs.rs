@@ -1,0 +1,83 @@
+//! What guests printed.
+
+use super::attempts::{Claim, Fenced};
+use super::{Db, Page, Result, retry};
+
+/// How much one execution may print in all, in bytes.
+pub const LOG_BYTES_MAX: i64 = 8 << 20;
+
+/// One line that a guest printed.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct LogLine {
+    /// How many answers had been delivered before.
+    pub slice: i32,
+    pub line: i32,
+    pub stream: String,
+    pub text: String,
+}
+
+impl Db {
+    /// Keeps what the guest printed in the slices since the last time. Safe to repeat: a line is kept once.
+    ///
+    /// What goes beyond `LOG_BYTES_MAX` is dropped.
+    pub async fn append_logs(&self, claim: &Claim, lines: &[LogLine]) -> Result<Result<(), Fenced>> {
+        retry(|| self.try_append_logs(claim, lines)).await
+    }
+
+    async fn try_append_logs(&self, claim: &Claim, lines: &[LogLine]) -> Result<Result<(), Fenced>> {
+        let slices: Vec<i32> = lines.iter().map(|line| line.slice).collect();
+        let numbers: Vec<i32> = lines.iter().map(|line| line.line).collect();
+        let streams: Vec<&str> = lines.iter().map(|line| line.stream.as_str()).collect();
+        let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        let bytes: usize = texts.iter().map(|text| text.len()).sum();
+        let held: bool = sqlx::query_scalar(
+            "with held as (
+                 update execution set log_bytes = log_bytes + $4
+                 where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
+                 returning log_bytes
+             ), kept as (
+                 insert into log_line (tenant_id, execution_id, slice, line, stream, text)
+                 select $1, $2, new.* from unnest($5::int[], $6::int[], $7::text[], $8::text[]) as new, held
+                 where held.log_bytes <= $9
+                 on conflict do nothing
+             )
+             select exists (select from held)",
+        )
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .bind(claim.token)
+        .bind(bytes as i64)
+        .bind(&slices)
+        .bind(&numbers)
+        .bind(&streams)
+        .bind(&texts)
+        .bind(LOG_BYTES_MAX)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(if held { Ok(()) } else { Err(Fenced) })
+    }
+
+    /// A page of an execution's log, in the order in which it was printed.
+    pub async fn logs(
+        &self,
+        tenant: &str,
+        execution: &str,
+        after: Option<(i32, i32)>,
+        limit: i64,
+    ) -> Result<Page<LogLine>> {
+        let (slice, line) = after.unwrap_or((-1, -1));
+        let items = sqlx::query_as(
+            "select slice, line, stream, text from log_line
+             where tenant_id = $1 and execution_id = $2 and (slice, line) > ($3, $4)
+             order by slice, line limit $5 + 1",
+        )
+        .bind(tenant)
+        .bind(execution)
+        .bind(slice)
+        .bind(line)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Page::cut(items, limit, |line: &LogLine| format!("{}.{}", line.slice, line.line)))
+    }
+}

@@ -1,0 +1,390 @@
+//! Pauses and their decisions.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::attempts::Claim;
+use super::executions::{timestamp, wake};
+use super::{Db, Page, Result, retry};
+use crate::decision::{Form, Unfit};
+use crate::journal::Millis;
+
+/// How many early decisions an execution keeps for pauses that it has not opened.
+const EARLY_MAX: i64 = 100;
+
+/// An ask for a human decision, as its row has it, with the agent that asks.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Pause {
+    pub execution_id: String,
+    pub approval_request_id: String,
+    pub agent: String,
+    pub function: String,
+    pub status: String,
+    pub approval_request_url: Option<String>,
+    pub title: Option<String>,
+    /// JSON text, as is `response_schema`.
+    pub payload: Option<String>,
+    pub response_schema: Option<String>,
+    pub choices: Vec<String>,
+    pub opened_at: Option<DateTime<Utc>>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub decision: Option<String>,
+    pub feedback: Option<String>,
+    /// JSON text.
+    pub response: Option<String>,
+    pub reviewer: Option<String>,
+    pub via: Option<String>,
+    pub decided_at: Option<DateTime<Utc>>,
+}
+
+/// A pause to be opened. Its fields are within the bounds of the contract.
+#[derive(Debug, Clone)]
+pub struct NewPause {
+    pub op: u64,
+    pub approval_request_id: String,
+    pub approval_request_url: Option<String>,
+    pub title: Option<String>,
+    pub payload: Option<String>,
+    pub form: Form,
+    pub opened: Millis,
+    pub expires: Option<Millis>,
+}
+
+/// A decision that somebody with the right to decide has sent.
+#[derive(Debug)]
+pub struct NewDecision<'a> {
+    pub tenant: &'a str,
+    pub execution: &'a str,
+    pub approval_request_id: &'a str,
+    pub decision: &'a str,
+    pub feedback: Option<&'a str>,
+    /// JSON text.
+    pub response: Option<&'a str>,
+    pub reviewer: Option<&'a str>,
+    /// `key:{key_id}` or `webhook:{webhook_id}`.
+    pub via: &'a str,
+    /// The signed delivery that brought it.
+    pub delivery: Option<Delivery<'a>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'a> {
+    pub webhook_id: &'a str,
+    pub body_sha256: &'a [u8],
+}
+
+/// What became of a decision.
+#[derive(Debug)]
+pub enum Decided {
+    /// It is durable, and the agent will be given it.
+    Accepted(Pause),
+    /// The pause had been decided just like that.
+    Duplicate(Pause),
+    /// The pause had been decided otherwise.
+    AlreadyDecided(Pause),
+    /// Too late: expired, withdrawn, or the execution has finished.
+    Closed,
+    NotFound,
+    Unfit(Unfit),
+    /// The same webhook-id had come with another body.
+    WebhookIdReused,
+}
+
+/// The pauses that wait.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Open {
+    pub count: i64,
+    pub oldest_seconds: f64,
+}
+
+/// Which pauses a list shows.
+#[derive(Debug, Default)]
+pub struct Filter<'a> {
+    pub status: Option<&'a str>,
+    pub execution: Option<&'a str>,
+    pub approval_request_id: Option<&'a str>,
+    /// The last one of the page before: when it was opened, and its ids.
+    pub after: Option<(DateTime<Utc>, &'a str, &'a str)>,
+}
+
+const COLUMNS: &str = "p.execution_id, p.approval_request_id, e.agent, e.function, p.status, p.approval_request_url, \
+    p.title, p.payload, p.response_schema, p.choices, p.opened_at, p.expires_at, p.decision, p.feedback, p.response, \
+    p.reviewer, p.via, p.decided_at";
+
+impl Db {
+    /// Decides a pause, first come first served.
+    ///
+    /// Once this returns `Accepted`, the decision survives any crash, and the execution that waits for it is claimable.
+    pub async fn decide(&self, new: &NewDecision<'_>) -> Result<Decided> {
+        let mut in_doubt = false;
+        let decided = retry(|| {
+            let again = std::mem::replace(&mut in_doubt, true);
+            async move {
+                let decided = self.try_decide(new).await?;
+                // The try before may have been the one that decided it: then this is its acknowledgement.
+                Ok(match decided {
+                    Decided::Duplicate(pause) if again && pause.via.as_deref() == Some(new.via) => {
+                        Decided::Accepted(pause)
+                    }
+                    decided => decided,
+                })
+            }
+        })
+        .await?;
+        if matches!(decided, Decided::Accepted(_)) {
+            self.bell.ring();
+        }
+        Ok(decided)
+    }
+
+    async fn try_decide(&self, new: &NewDecision<'_>) -> Result<Decided> {
+        let mut tx = self.pool.begin().await?;
+        // The lock comes first: see the first rule in `db`.
+        let finished: Option<bool> = sqlx::query_scalar(
+            "select finished_at is not null from execution where tenant_id = $1 and execution_id = $2
+             for no key update",
+        )
+        .bind(new.tenant)
+        .bind(new.execution)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(finished) = finished else { return Ok(Decided::NotFound) };
+        let pause = find(&mut tx, new.tenant, new.execution, new.approval_request_id).await?;
+        if let Some(delivery) = new.delivery
+            && let Some(same) = delivered(&mut tx, new.tenant, &delivery).await?
+        {
+            return Ok(match pause {
+                Some(pause) if same => Decided::Duplicate(pause),
+                _ => Decided::WebhookIdReused,
+            });
+        }
+        let Some(pause) = pause else {
+            if finished {
+                return Ok(Decided::Closed);
+            }
+            return self.keep_early(tx, new).await;
+        };
+        if pause.decision.is_some() {
+            let same = pause.decision.as_deref() == Some(new.decision)
+                && pause.feedback.as_deref() == new.feedback
+                && pause.response.as_deref() == new.response;
+            return Ok(if same { Decided::Duplicate(pause) } else { Decided::AlreadyDecided(pause) });
+        }
+        if pause.status != "open" || finished {
+            return Ok(Decided::Closed);
+        }
+        let form = Form { choices: pause.choices.clone(), response_schema: pause.response_schema.clone() };
+        if let Err(unfit) = form.check(new.decision, new.response) {
+            return Ok(Decided::Unfit(unfit));
+        }
+        if !mark_decided(&mut tx, new).await? {
+            return Ok(Decided::Closed);
+        }
+        self.finish_decision(tx, new).await
+    }
+
+    /// Keeps a decision for a pause that the agent has not opened yet.
+    async fn keep_early(
+        &self,
+        mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
+        new: &NewDecision<'_>,
+    ) -> Result<Decided> {
+        let kept = sqlx::query(
+            "insert into pause (tenant_id, execution_id, approval_request_id, status, decision, feedback, response,
+                                reviewer, via, decided_at)
+             select $1, $2, $3, 'early', $4, $5, $6, $7, $8, clock_timestamp()
+             where (select count(*) from pause where tenant_id = $1 and execution_id = $2 and status = 'early') < $9",
+        )
+        .bind(new.tenant)
+        .bind(new.execution)
+        .bind(new.approval_request_id)
+        .bind(new.decision)
+        .bind(new.feedback)
+        .bind(new.response)
+        .bind(new.reviewer)
+        .bind(new.via)
+        .bind(EARLY_MAX)
+        .execute(&mut *tx)
+        .await?;
+        if kept.rows_affected() == 0 {
+            return Ok(Decided::Unfit(Unfit::TooManyEarly));
+        }
+        self.finish_decision(tx, new).await
+    }
+
+    /// Remembers the delivery, wakes the execution, commits.
+    async fn finish_decision(
+        &self,
+        mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
+        new: &NewDecision<'_>,
+    ) -> Result<Decided> {
+        if let Some(delivery) = new.delivery {
+            let first = sqlx::query(
+                "insert into webhook_delivery (tenant_id, webhook_id, body_sha256, execution_id, approval_request_id)
+                 values ($1, $2, $3, $4, $5) on conflict do nothing",
+            )
+            .bind(new.tenant)
+            .bind(delivery.webhook_id)
+            .bind(delivery.body_sha256)
+            .bind(new.execution)
+            .bind(new.approval_request_id)
+            .execute(&mut *tx)
+            .await?;
+            if first.rows_affected() == 0 {
+                // The same id, at the same time, for another pause.
+                return Ok(Decided::WebhookIdReused);
+            }
+        }
+        wake(&mut tx, new.tenant, new.execution).await?;
+        let pause = find(&mut tx, new.tenant, new.execution, new.approval_request_id).await?;
+        crate::crash::point("before_decide_commit");
+        tx.commit().await?;
+        crate::crash::point("after_decide_commit");
+        Ok(pause.map_or(Decided::NotFound, Decided::Accepted))
+    }
+
+    /// How many pauses of all tenants wait for a decision, and how long the oldest has.
+    pub async fn open_pauses(&self) -> Result<Open> {
+        Ok(sqlx::query_as(
+            "select count(*) as count, coalesce(extract(epoch from now() - min(opened_at)), 0)::float8 as oldest_seconds
+             from pause where status = 'open'",
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    pub async fn find_pause(&self, tenant: &str, execution: &str, approval_request_id: &str) -> Result<Option<Pause>> {
+        let mut connection = self.pool.acquire().await?;
+        find(&mut connection, tenant, execution, approval_request_id).await
+    }
+
+    /// Oldest first. Early decisions are in no list but that of their own status.
+    pub async fn list_pauses(&self, tenant: &str, filter: &Filter<'_>, limit: i64) -> Result<Page<Pause>> {
+        let text = format!(
+            "select {COLUMNS} from pause p join execution e using (tenant_id, execution_id)
+             where tenant_id = $1 and ($2::text is null or p.status = $2) and ($3::text is null or execution_id = $3)
+               and ($4::text is null or p.approval_request_id = $4)
+               and ($5::timestamptz is null
+                    or (coalesce(p.opened_at, p.decided_at), execution_id, p.approval_request_id) > ($5, $6, $7))
+             order by coalesce(p.opened_at, p.decided_at), execution_id, p.approval_request_id limit $8 + 1"
+        );
+        let items = sqlx::query_as(sqlx::AssertSqlSafe(text))
+            .bind(tenant)
+            .bind(filter.status)
+            .bind(filter.execution)
+            .bind(filter.approval_request_id)
+            .bind(filter.after.map(|(time, _, _)| time))
+            .bind(filter.after.map(|(_, execution, _)| execution))
+            .bind(filter.after.map(|(_, _, name)| name))
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(Page::cut(items, limit, |last: &Pause| {
+            let at = last.opened_at.or(last.decided_at).unwrap_or_default();
+            format!("{}.{}.{}", at.timestamp_micros(), last.execution_id, last.approval_request_id)
+        }))
+    }
+}
+
+async fn find(
+    connection: &mut PgConnection,
+    tenant: &str,
+    execution: &str,
+    approval_request_id: &str,
+) -> Result<Option<Pause>> {
+    let text = format!(
+        "select {COLUMNS} from pause p join execution e using (tenant_id, execution_id)
+         where tenant_id = $1 and execution_id = $2 and p.approval_request_id = $3"
+    );
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(text))
+        .bind(tenant)
+        .bind(execution)
+        .bind(approval_request_id)
+        .fetch_optional(connection)
+        .await?)
+}
+
+/// Whether this delivery was taken before: with the same body, or another one.
+async fn delivered(tx: &mut PgConnection, tenant: &str, delivery: &Delivery<'_>) -> Result<Option<bool>> {
+    Ok(sqlx::query_scalar(
+        "select body_sha256 = $3 from webhook_delivery where tenant_id = $1 and webhook_id = $2",
+    )
+    .bind(tenant)
+    .bind(delivery.webhook_id)
+    .bind(delivery.body_sha256)
+    .fetch_optional(tx)
+    .await?)
+}
+
+/// False if its time was over.
+async fn mark_decided(tx: &mut PgConnection, new: &NewDecision<'_>) -> Result<bool> {
+    let done = sqlx::query(
+        "update pause
+         set status = 'decided', decision = $4, feedback = $5, response = $6, reviewer = $7, via = $8,
+             decided_at = clock_timestamp()
+         where tenant_id = $1 and execution_id = $2 and approval_request_id = $3 and status = 'open'
+           and (expires_at is null or expires_at > clock_timestamp())",
+    )
+    .bind(new.tenant)
+    .bind(new.execution)
+    .bind(new.approval_request_id)
+    .bind(new.decision)
+    .bind(new.feedback)
+    .bind(new.response)
+    .bind(new.reviewer)
+    .bind(new.via)
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Opens pauses of an execution whose row lock the caller holds. Safe to repeat.
+///
+/// A decision that came early decides its pause now, if it fits; if not, it is dropped and the pause is open. A pause
+/// that was withdrawn and is asked for again is open again.
+pub(super) async fn open_pauses(tx: &mut PgConnection, claim: &Claim, pauses: &[NewPause]) -> Result<()> {
+    for pause in pauses {
+        let early: Option<(String, Option<String>)> = sqlx::query_as(
+            "insert into pause as p (tenant_id, execution_id, approval_request_id, op, status, approval_request_url,
+                                     title, payload, response_schema, choices, opened_at, expires_at)
+             values ($1, $2, $3, $4, 'open', $5, $6, $7, $8, $9, $10, $11)
+             on conflict (tenant_id, execution_id, approval_request_id) do update
+             set op = excluded.op, status = case p.status when 'early' then 'decided' when 'cancelled' then 'open'
+                                                          else p.status end,
+                 approval_request_url = excluded.approval_request_url, title = excluded.title,
+                 payload = excluded.payload, response_schema = excluded.response_schema, choices = excluded.choices,
+                 opened_at = excluded.opened_at, expires_at = excluded.expires_at
+             where p.status in ('early', 'cancelled')
+             returning p.decision, p.response",
+        )
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .bind(&pause.approval_request_id)
+        .bind(pause.op as i64)
+        .bind(&pause.approval_request_url)
+        .bind(&pause.title)
+        .bind(&pause.payload)
+        .bind(&pause.form.response_schema)
+        .bind(&pause.form.choices)
+        .bind(timestamp(pause.opened))
+        .bind(pause.expires.map(timestamp))
+        .fetch_optional(&mut *tx)
+        .await?
+        .and_then(|(decision, response): (Option<String>, Option<String>)| Some((decision?, response)));
+        if let Some((decision, response)) = early
+            && pause.form.check(&decision, response.as_deref()).is_err()
+        {
+            sqlx::query(
+                "update pause set status = 'open', decision = null, feedback = null, response = null, reviewer = null,
+                                  via = null, decided_at = null
+                 where tenant_id = $1 and execution_id = $2 and approval_request_id = $3",
+            )
+            .bind(&claim.tenant)
+            .bind(&claim.execution)
+            .bind(&pause.approval_request_id)
+            .execute(&mut *tx)
+            .await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! Tenants, their API keys, and the secrets of their webhooks.
+
+use chrono::{DateTime, Utc};
+
+use super::{Db, Result};
+
+/// An API key, without its secret.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Key {
+    pub key_id: String,
+    pub name: String,
+    pub role: String,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// What is needed to check an API key that somebody presents.
+#[derive(Debug, sqlx::FromRow)]
+pub struct KeyCheck {
+    pub name: String,
+    pub role: String,
+    pub secret_sha256: Vec<u8>,
+}
+
+/// A webhook secret, without the secret.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Secret {
+    pub secret_id: String,
+    pub name: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// A key to be made.
+#[derive(Debug)]
+pub struct NewKey<'a> {
+    pub tenant: &'a str,
+    pub key_id: &'a str,
+    pub name: &'a str,
+    pub role: &'a str,
+    pub secret_sha256: &'a [u8],
+    pub expires_in_days: Option<i32>,
+}
+
+impl Db {
+    /// Creates the tenant. False if it exists already.
+    pub async fn create_tenant(&self, tenant: &str) -> Result<bool> {
+        let done = sqlx::query("insert into tenant (tenant_id) values ($1) on conflict do nothing")
+            .bind(tenant)
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    pub async fn create_key(&self, new: &NewKey<'_>) -> Result<Key> {
+        Ok(sqlx::query_as(
+            "insert into api_key (tenant_id, key_id, name, role, secret_sha256, expires_at)
+             values ($1, $2, $3, $4, $5, now() + make_interval(days => $6))
+             returning key_id, name, role, created_at, expires_at",
+        )
+        .bind(new.tenant)
+        .bind(new.key_id)
+        .bind(new.name)
+        .bind(new.role)
+        .bind(new.secret_sha256)
+        .bind(new.expires_in_days)
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// A key that is neither revoked nor expired.
+    pub async fn find_key(&self, tenant: &str, key_id: &str) -> Result<Option<KeyCheck>> {
+        Ok(sqlx::query_as(
+            "select name, role, secret_sha256 from api_key
+             where tenant_id = $1 and key_id = $2
+               and revoked_at is null and (expires_at is null or expires_at > now())",
+        )
+        .bind(tenant)
+        .bind(key_id)
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// The keys in force, oldest first.
+    pub async fn list_keys(&self, tenant: &str, limit: i64) -> Result<Vec<Key>> {
+        Ok(sqlx::query_as(
+            "select key_id, name, role, created_at, expires_at from api_key
+             where tenant_id = $1 and revoked_at is null order by created_at, key_id limit $2",
+        )
+        .bind(tenant)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Once this returns true, no host takes the key any more. False if there is no such key in force.
+    pub async fn revoke_key(&self, tenant: &str, key_id: &str) -> Result<bool> {
+        let done = sqlx::query(
+            "update api_key set revoked_at = now() where tenant_id = $1 and key_id = $2 and revoked_at is null",
+        )
+        .bind(tenant)
+        .bind(key_id)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Keeps a webhook secret. How many are in force is for the caller to bound, by `list_secrets`.
+    pub async fn create_secret(&self, tenant: &str, id: &str, name: &str, secret: &str) -> Result<Secret> {
+        Ok(sqlx::query_as(
+            "insert into webhook_secret (tenant_id, secret_id, name, secret) values ($1, $2, $3, $4)
+             returning secret_id, name, created_at",
+        )
+        .bind(tenant)
+        .bind(id)
+        .bind(name)
+        .bind(secret)
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// The texts of the secrets in force: what a signature may have been made with.
+    pub async fn webhook_secrets(&self, tenant: &str) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar(
+            "select secret from webhook_secret where tenant_id = $1 and revoked_at is null order by created_at desc",
+        )
+        .bind(tenant)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// The secrets in force, oldest first.
+    pub async fn list_secrets(&self, tenant: &str) -> Result<Vec<Secret>> {
+        Ok(sqlx::query_as(
+            "select secret_id, name, created_at from webhook_secret
+             where tenant_id = $1 and revoked_at is null order by created_at, secret_id",
+        )
+        .bind(tenant)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Once this returns true, no host takes a signature by it any more. False if there is no such secret in force.
+    pub async fn revoke_secret(&self, tenant: &str, secret_id: &str) -> Result<bool> {
+        let done = sqlx::query(
+            "update webhook_secret set revoked_at = now()
+             where tenant_id = $1 and secret_id = $2 and revoked_at is null",
+        )
+        .bind(tenant)
+        .bind(secret_id)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+}

@@ -1,0 +1,108 @@
+//! What a reviewer may decide, and whether a decision fits. Pure: no I/O, no clock.
+
+use crate::journal::EXPIRED;
+
+/// The choices of a pause that names none.
+pub const DEFAULT_CHOICES: [&str; 3] = ["approved", "rejected", "request_changes"];
+
+/// Longest choice and decision, in bytes.
+pub const CHOICE_BYTES_MAX: usize = 64;
+
+/// How many choices a pause may offer.
+pub const CHOICES_MAX: usize = 32;
+
+/// How many problems of a response are told at once.
+const PROBLEMS_SHOWN: usize = 5;
+
+/// What a reviewer fills in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form {
+    /// Never empty.
+    pub choices: Vec<String>,
+    /// JSON Schema of the response, as text; none: any JSON, or no response.
+    pub response_schema: Option<String>,
+}
+
+/// Why a decision does not fit its pause.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    #[error("`decision` is {given:?}; this pause takes {}", .choices.join(", "))]
+    NotAChoice { given: String, choices: Vec<String> },
+    #[error("this pause needs a `response`; its JSON Schema is in `response_schema`")]
+    NoResponse,
+    #[error("`response` does not satisfy the pause's schema: {0}")]
+    BadResponse(String),
+    #[error("this execution holds as many early decisions as it may; decide when it has paused")]
+    TooManyEarly,
+}
+
+impl Form {
+    /// Whether the decision is one of the choices, and its response satisfies the schema.
+    pub fn check(&self, decision: &str, response: Option<&str>) -> Result<(), Unfit> {
+        if !self.choices.iter().any(|choice| choice == decision) {
+            return Err(Unfit::NotAChoice { given: decision.into(), choices: self.choices.clone() });
+        }
+        let Some(schema) = &self.response_schema else { return Ok(()) };
+        let Some(response) = response else { return Err(Unfit::NoResponse) };
+        check_document(schema, response).map_err(Unfit::BadResponse)
+    }
+}
+
+/// Whether a JSON document satisfies a JSON Schema; if not, where and why.
+pub fn check_document(schema: &str, document: &str) -> Result<(), String> {
+    let schema = compile_schema(schema)?;
+    let document = serde_json::from_str(document).map_err(|why| why.to_string())?;
+    let problem = |problem: jsonschema::ValidationError<'_>| match problem.instance_path().to_string() {
+        top if top.is_empty() => problem.to_string(),
+        place => format!("at {place}: {problem}"),
+    };
+    let problems: Vec<String> = schema.iter_errors(&document).take(PROBLEMS_SHOWN).map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+}
+
+/// A choice may not be empty, too long, have control characters, or be the word for what nobody chose.
+pub fn is_choice(choice: &str) -> bool {
+    (1..=CHOICE_BYTES_MAX).contains(&choice.len()) && choice != EXPIRED && !choice.chars().any(char::is_control)
+}
+
+/// Reads a JSON Schema. Its patterns run in linear time, and it cannot refer to anything outside itself.
+pub fn compile_schema(text: &str) -> Result<jsonschema::Validator, String> {
+    let schema = serde_json::from_str(text).map_err(|why| format!("the schema is not JSON: {why}"))?;
+    jsonschema::options()
+        .with_pattern_options(jsonschema::PatternOptions::regex())
+        .build(&schema)
+        .map_err(|why| format!("this is not a JSON Schema: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(schema: Option<&str>) -> Form {
+        Form { choices: DEFAULT_CHOICES.map(Into::into).into(), response_schema: schema.map(Into::into) }
+    }
+
+    #[test]
+    fn only_a_choice_is_a_decision() {
+        assert_eq!(form(None).check("approved", None), Ok(()));
+        let unfit = form(None).check("aproved", None).unwrap_err();
+        assert!(unfit.to_string().contains("approved, rejected, request_changes"), "{unfit}");
+        assert!(form(None).check("expired", None).is_err());
+    }
+
+    #[test]
+    fn a_response_must_satisfy_the_schema_and_the_error_names_the_field() {
+        let form = form(Some(r#"{"type":"object","properties":{"amount":{"type":"number"}},"required":["amount"]}"#));
+        assert_eq!(form.check("approved", Some(r#"{"amount":3}"#)), Ok(()));
+        assert_eq!(form.check("approved", None), Err(Unfit::NoResponse));
+        let unfit = form.check("approved", Some(r#"{"amount":"3"}"#)).unwrap_err();
+        assert!(unfit.to_string().contains("/amount"), "{unfit}");
+    }
+
+    #[test]
+    fn a_schema_cannot_reach_outside() {
+        assert!(compile_schema(r#"{"$ref":"http://127.0.0.1/x"}"#).is_err());
+        assert!(compile_schema(r#"{"$ref":"file:///etc/passwd"}"#).is_err());
+        assert!(compile_schema("17").is_err());
+    }
+}

@@ -1,0 +1,636 @@
+//! Asks a model. Every failure is an answer that the guest gets; none is the host's.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use genai::adapter::AdapterKind;
+use genai::chat::{ChatMessage, ChatOptions, ChatRequest, ChatResponse, JsonSpec, ReasoningEffort, StopReason};
+use genai::resolver::{AuthData, Endpoint};
+use genai::{Client, ModelIden, ModelSpec, ServiceTarget, webc};
+use serde_json::{Value, json};
+
+use crate::execution::JSON_BYTES_MAX;
+use crate::journal::{AiError, Completion, Prompt, Role};
+
+pub(crate) mod rehearsal;
+#[cfg(test)]
+mod tests;
+
+/// How many messages a prompt may have.
+pub const MESSAGES_MAX: usize = 256;
+
+/// Longest name of a model, in bytes.
+pub const MODEL_BYTES_MAX: usize = 128;
+
+/// The highest temperature.
+pub const TEMPERATURE_MAX: f32 = 2.0;
+
+/// How long a provider may take over one request, from the connection to the last byte.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long a provider may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The waits before the second and the third request; there is no fourth.
+const BACKOFF: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+
+/// How much of a provider's or a checker's words a message has, in characters.
+const MESSAGE_CHARS_MAX: usize = 500;
+
+/// Where the models are, and which one is asked if a prompt names none.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// An endpoint that speaks OpenAI's protocol, e.g. `http://localhost:8000/v1`. Every model is asked there.
+    ///
+    /// Without it the name of a model decides which provider is asked, with the key in that provider's environment
+    /// variable (`OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, …).
+    pub base_url: Option<String>,
+    /// The key for `base_url`, and for nothing else.
+    pub api_key: Option<String>,
+    /// Without it, the built-in `rehearsal`.
+    pub default_model: Option<String>,
+}
+
+/// The models that this host can ask.
+pub struct Models {
+    /// None if this machine cannot make TLS connections. Then there is only the built-in model.
+    client: Option<Client>,
+    /// The endpoint of every model, if all have the same, and its key.
+    endpoint: Option<(Endpoint, AuthData)>,
+    default_model: String,
+    /// What must not be in any message.
+    keys: Vec<String>,
+    backoff: [Duration; 2],
+}
+
+/// The settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the model endpoint must be a URL that starts with http:// or https://")]
+    BaseUrl,
+    #[error("the default model must be 1 to 128 visible ASCII characters, without `..`, `?`, `#`, `%` and `\\`")]
+    DefaultModel,
+    #[error("cannot make connections to a model provider: {0}")]
+    Client(String),
+}
+
+impl Models {
+    /// The models that `settings` and the environment name. Connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is malformed, or names a real model on a machine that has no root certificates.
+    pub fn new(settings: Settings) -> Result<Self, Error> {
+        let Settings { base_url, api_key, default_model } = settings;
+        let keys = secrets_of_environment().chain(api_key.clone()).filter(|key| !key.is_empty()).collect();
+        let default_model = default_model.unwrap_or_else(|| rehearsal::NAME.into());
+        if !is_model(&default_model) {
+            return Err(Error::DefaultModel);
+        }
+        let needs_client = base_url.is_some() || default_model != rehearsal::NAME;
+        // A prompt goes to the place that the operator named and to no other, so no redirects are followed. An answer
+        // is not decompressed, so what a provider can make us hold is what it can send within the timeout.
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
+            .build()
+            .map_err(|why| causes(&why))
+            .and_then(|web| Client::builder().with_reqwest(web).build().map_err(|why| why.to_string()));
+        let client = match client {
+            Ok(client) => Some(client),
+            Err(why) if needs_client => return Err(Error::Client(why)),
+            Err(why) => {
+                tracing::warn!(why, "only the built-in model can be asked");
+                None
+            }
+        };
+        let endpoint = base_url.map(|url| endpoint(&url, api_key)).transpose()?;
+        Ok(Self { client, endpoint, default_model, keys, backoff: BACKOFF })
+    }
+
+    /// Asks the model that `prompt` names, else the default one.
+    ///
+    /// Takes at most three times `REQUEST_TIMEOUT` and the waits between. A provider that answers 429 or 5xx, or that
+    /// cannot be reached, is asked up to three times, each time with the same `Idempotency-Key`. If the prompt has a
+    /// schema, the text of the completion is a bare JSON text that satisfies it.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`: the prompt is malformed, or its schema is one that cannot be checked in bounded time (see `Schema`),
+    /// or the provider refuses it. `RateLimited`: 429, three times. `InvalidOutput`: the answer does not satisfy the
+    /// schema. `Unavailable`: anything else. No message contains a key.
+    pub async fn complete(&self, prompt: &Prompt, idempotency_key: &str) -> Result<Completion, AiError> {
+        let model = prompt.model.as_deref().unwrap_or(&self.default_model);
+        check_prompt(prompt, model).map_err(AiError::Refused)?;
+        let schema = match prompt.schema.clone() {
+            None => None,
+            Some(text) => {
+                let schema = blocking(move || Schema::parse(&text)).await?;
+                Some(Arc::new(schema.map_err(|why| AiError::Refused(format!("schema: {why}")))?))
+            }
+        };
+        let mut completion = if model == rehearsal::NAME {
+            rehearsal::complete(prompt, schema.as_ref().map(|schema| &schema.json))?
+        } else {
+            self.ask(model, prompt, schema.as_deref(), idempotency_key).await?
+        };
+        if completion.text.len() > JSON_BYTES_MAX {
+            return Err(AiError::Unavailable("answer too large: more than 1 MiB".into()));
+        }
+        if let Some(schema) = schema {
+            completion.text = unfenced(&completion.text).to_owned();
+            let text = completion.text.clone();
+            blocking(move || schema.check(&text)).await?.map_err(|why| AiError::InvalidOutput(shortened(&why)))?;
+        }
+        Ok(completion)
+    }
+
+    /// Asks a real model, again if that may help.
+    async fn ask(
+        &self,
+        model: &str,
+        prompt: &Prompt,
+        schema: Option<&Schema>,
+        idempotency_key: &str,
+    ) -> Result<Completion, AiError> {
+        let Some(client) = &self.client else {
+            return Err(AiError::Unavailable("this host can only ask the built-in model".into()));
+        };
+        let (spec, request) = (self.spec(model), request(prompt));
+        let options = self.options(model, prompt, schema, idempotency_key);
+        let mut waits = self.backoff.iter();
+        loop {
+            let started = Instant::now();
+            let chat = client.exec_chat(spec.clone(), request.clone(), Some(&options));
+            let answer = match tokio::time::timeout(REQUEST_TIMEOUT, chat).await {
+                Ok(Ok(response)) => completion(model, response),
+                Ok(Err(why)) => Err(self.failure(&why)),
+                Err(_) => Err(Failure::last(TOO_SLOW, "timeout")),
+            };
+            let (tokens, outcome) = match &answer {
+                Ok(completion) => (Some((completion.input_tokens, completion.output_tokens)), "answered"),
+                Err(failure) => (None, failure.cause.as_ref()),
+            };
+            tracing::info!(
+                model,
+                idempotency_key,
+                outcome,
+                duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                input_tokens = tokens.map(|(input, _)| input),
+                output_tokens = tokens.map(|(_, output)| output),
+                "asked the model"
+            );
+            match (answer, waits.next()) {
+                (Ok(completion), _) => return Ok(completion),
+                (Err(failure), Some(wait)) if failure.may_pass => tokio::time::sleep(*wait).await,
+                (Err(failure), _) => return Err(failure.answer),
+            }
+        }
+    }
+
+    fn spec(&self, model: &str) -> ModelSpec {
+        match &self.endpoint {
+            None => ModelSpec::from_name(model),
+            Some((endpoint, auth)) => ModelSpec::from_target(ServiceTarget {
+                endpoint: endpoint.clone(),
+                auth: auth.clone(),
+                model: ModelIden::new(AdapterKind::OpenAI, model),
+            }),
+        }
+    }
+
+    fn options(&self, model: &str, prompt: &Prompt, schema: Option<&Schema>, idempotency_key: &str) -> ChatOptions {
+        let mut options = ChatOptions::default().with_extra_headers(("Idempotency-Key", idempotency_key));
+        // By way of text, because 0.7 as f32 would go out as 0.699999988079071.
+        options.temperature = prompt.temperature.and_then(|temperature| temperature.to_string().parse().ok());
+        options.max_tokens = prompt.max_tokens;
+        if let Some(schema) = schema {
+            options = options.with_response_format(JsonSpec::new("answer", schema.to_send()));
+        }
+        if self.endpoint.is_some() {
+            // genai would read `a::b` as a provider and a name, and `qwen-max` as `qwen` with effort `max`. At an
+            // endpoint of one's own a name is a name: put it in as it is, and set an effort that is not sent.
+            options = options.with_extra_body(json!({"model": model}));
+            options = options.with_reasoning_effort(ReasoningEffort::Budget(0));
+        }
+        options
+    }
+
+    /// What a failed request means to the guest.
+    fn failure(&self, error: &genai::Error) -> Failure {
+        if let genai::Error::Resolver { .. } | genai::Error::RequiresApiKey { .. } | genai::Error::NoAuthData { .. } =
+            error
+        {
+            return Failure::refused("model: this host has no key for its provider", "no key");
+        }
+        let (genai::Error::WebModelCall { webc_error, .. } | genai::Error::WebAdapterCall { webc_error, .. }) = error
+        else {
+            // The error's own text may hold the whole prompt.
+            return Failure::last("the provider's answer could not be understood", "unreadable answer");
+        };
+        match webc_error {
+            webc::Error::ResponseFailedStatus { status, body, .. } => self.refusal(status.as_u16(), body),
+            webc::Error::Reqwest(why) if why.is_timeout() && !why.is_connect() => Failure::last(TOO_SLOW, "timeout"),
+            webc::Error::Reqwest(why) if why.is_builder() => {
+                Failure::last("the request could not be made", self.without_keys(&causes(why)))
+            }
+            webc::Error::Reqwest(why) => Failure {
+                answer: AiError::Unavailable("the provider could not be reached".into()),
+                cause: self.without_keys(&causes(why)).into(),
+                may_pass: true,
+            },
+            webc::Error::ResponseFailedNotJson { .. }
+            | webc::Error::ResponseFailedInvalidJson { .. }
+            | webc::Error::JsonValueExt(_) => Failure::last("the provider's answer is not JSON", "not JSON"),
+        }
+    }
+
+    /// What a status that is not success means.
+    fn refusal(&self, status: u16, body: &str) -> Failure {
+        let cause = format!("status {status}");
+        match status {
+            429 => Failure { answer: AiError::RateLimited, cause: cause.into(), may_pass: true },
+            500.. => {
+                let answer = AiError::Unavailable(format!("the provider answered with status {status}"));
+                Failure { answer, cause: cause.into(), may_pass: true }
+            }
+            // Providers repeat parts of the key here, masked, so that no search for the key finds them.
+            401 => Failure::refused("the provider does not accept this host's key (401)", cause),
+            400.. => {
+                let message = shortened(&self.without_keys(&message_of(body)));
+                Failure::refused(format!("the provider answered with status {status}: {message}"), cause)
+            }
+            _ => Failure::last(format!("the provider answered with status {status}"), cause),
+        }
+    }
+
+    fn without_keys(&self, text: &str) -> String {
+        self.keys.iter().fold(text.to_owned(), |text, key| text.replace(key.as_str(), "…"))
+    }
+}
+
+/// Runs what is bounded, but may take a second, where no other execution waits for it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AiError> {
+    let failed = |_| AiError::Unavailable("the schema could not be worked on".into());
+    tokio::task::spawn_blocking(work).await.map_err(failed)
+}
+
+const TOO_SLOW: &str = "the provider gave no answer within 120 s";
+
+/// Why a request brought no completion.
+struct Failure {
+    answer: AiError,
+    /// For the log.
+    cause: Cow<'static, str>,
+    /// Whether the same request may succeed a moment later.
+    may_pass: bool,
+}
+
+impl Failure {
+    fn last(message: impl Into<String>, cause: impl Into<Cow<'static, str>>) -> Self {
+        Self { answer: AiError::Unavailable(message.into()), cause: cause.into(), may_pass: false }
+    }
+
+    fn refused(message: impl Into<String>, cause: impl Into<Cow<'static, str>>) -> Self {
+        Self { answer: AiError::Refused(message.into()), cause: cause.into(), may_pass: false }
+    }
+}
+
+/// Where every model is, as genai takes it: the path ends in a slash, or its last part would be replaced.
+fn endpoint(base_url: &str, api_key: Option<String>) -> Result<(Endpoint, AuthData), Error> {
+    let mut url = reqwest::Url::parse(base_url).map_err(|_| Error::BaseUrl)?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(Error::BaseUrl);
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    // genai always sends a key. Endpoints that want none do not look at it.
+    let auth = AuthData::from_single(api_key.unwrap_or_else(|| "none".into()));
+    Ok((Endpoint::from_owned(url.as_str()), auth))
+}
+
+/// The keys that genai may take from the environment.
+fn secrets_of_environment() -> impl Iterator<Item = String> {
+    let known = |name: &str| AdapterKind::all().iter().any(|kind| kind.default_key_env_name() == Some(name));
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(move |(name, _)| name.ends_with("_API_KEY") || known(name))
+        .map(|(_, value)| value)
+}
+
+/// Whether `prompt` can be sent to `model`; if not, which field is wrong.
+fn check_prompt(prompt: &Prompt, model: &str) -> Result<(), String> {
+    if !(1..=MESSAGES_MAX).contains(&prompt.messages.len()) {
+        return Err(format!("messages: there must be 1 to {MESSAGES_MAX}, not {}", prompt.messages.len()));
+    }
+    if prompt.messages.iter().map(|message| message.content.len()).sum::<usize>() > JSON_BYTES_MAX {
+        return Err("messages: more than 1 MiB".into());
+    }
+    if prompt.temperature.is_some_and(|temperature| !(0.0..=TEMPERATURE_MAX).contains(&temperature)) {
+        return Err("temperature: must be 0 to 2".into());
+    }
+    if !is_model(model) {
+        return Err("model: must be 1 to 128 visible ASCII characters, without `..`, `?`, `#`, `%` and `\\`".into());
+    }
+    Ok(())
+}
+
+/// Whether `name` may name a model. Some providers have it in the path of a URL, so it must not leave its place there.
+fn is_model(name: &str) -> bool {
+    (1..=MODEL_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'%' | b'\\'))
+        && !name.contains("..")
+}
+
+fn request(prompt: &Prompt) -> ChatRequest {
+    let messages = prompt.messages.iter().map(|message| {
+        let content = message.content.as_str();
+        match message.role {
+            Role::System => ChatMessage::system(content),
+            Role::User => ChatMessage::user(content),
+            Role::Assistant => ChatMessage::assistant(content),
+        }
+    });
+    ChatRequest::new(messages.collect())
+}
+
+fn completion(asked: &str, response: ChatResponse) -> Result<Completion, Failure> {
+    let filtered = matches!(response.stop_reason, Some(StopReason::ContentFilter(_)));
+    let tokens = |count: Option<i32>| count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+    let (input_tokens, output_tokens) =
+        (tokens(response.usage.prompt_tokens), tokens(response.usage.completion_tokens));
+    // What the provider calls it is more exact, but may be anything.
+    let reported = response.provider_model_iden.model_name.as_str();
+    let model = if is_model(reported) { reported } else { asked }.to_owned();
+    match response.content.into_joined_texts() {
+        Some(text) => Ok(Completion { text, model, input_tokens, output_tokens }),
+        None if filtered => Err(Failure::refused("the provider's content filter stopped the answer", "filtered")),
+        None => Err(Failure::last("the provider's answer has no text", "no text")),
+    }
+}
+
+/// The sentence in a provider's error, in one of the usual places, else all of it.
+fn message_of(body: &str) -> String {
+    let json: Option<Value> = serde_json::from_str(body).ok();
+    let places = ["/error/message", "/message", "/error", "/detail"];
+    let found = json.as_ref().and_then(|json| places.iter().find_map(|place| json.pointer(place)?.as_str()));
+    found.unwrap_or(body).to_owned()
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(MESSAGE_CHARS_MAX).collect()
+}
+
+/// What lies beneath a failed request. Not its own text, which has the URL.
+fn causes(error: &reqwest::Error) -> String {
+    let chain = std::iter::successors(error.source(), |&error| error.source());
+    let texts: Vec<String> = chain.map(ToString::to_string).collect();
+    if texts.is_empty() { "unknown".into() } else { texts.join(": ") }
+}
+
+/// The text without the Markdown fence that some models put around JSON.
+fn unfenced(text: &str) -> &str {
+    let text = text.trim();
+    let inner =
+        text.strip_prefix("```").and_then(|rest| rest.strip_suffix("```")).and_then(|rest| rest.split_once('\n'));
+    match inner {
+        Some((language, json)) if language.trim().is_empty() || language.trim() == "json" => json.trim(),
+        _ => text,
+    }
+}
+
+// --- Schemas ---------------------------------------------------------------------------------------------------------
+
+/// Longest schema, in bytes.
+pub const SCHEMA_BYTES_MAX: usize = 64 << 10;
+
+/// How many regular expressions a schema may have, and the size of each when compiled, in bytes.
+const PATTERNS_MAX: usize = 64;
+const PATTERN_BYTES_MAX: usize = 256 << 10;
+
+/// How many references a schema may have.
+const REFERENCES_MAX: usize = 256;
+
+/// How deep an answer may nest.
+const ANSWER_DEPTH_MAX: usize = 64;
+
+/// How many schemas may be within one another while an answer is checked, references followed.
+///
+/// The checker is recursive: a thread's stack of 2 MiB holds some thousands.
+const LEVELS_MAX: usize = 1_000;
+
+/// How many costs are counted for one schema: its places times the depths at which they are reached.
+const COSTS_MAX: usize = 200_000;
+
+/// How much work the check of one answer may be: bytes of the answer times places of the schema, references followed.
+const WORK_MAX: u64 = 1 << 26;
+
+/// The same for finding out where an answer is wrong, which is much slower than finding out that it is.
+const EXPLAIN_WORK_MAX: u64 = 1 << 18;
+
+/// The drafts whose references work as `Schema::supported` takes them to.
+const DRAFTS: [&str; 4] = [
+    "json-schema.org/draft/2020-12/schema",
+    "json-schema.org/draft/2019-09/schema",
+    "json-schema.org/draft-07/schema",
+    "json-schema.org/draft-06/schema",
+];
+
+/// A JSON Schema of a guest's, against which answers can be checked in bounded time.
+///
+/// That is not so for every schema: a few dozen definitions, each of which refers twice to the next, keep a checker busy
+/// for years. So references go to places in the schema itself (`#/…`), where their cost can be counted; and what makes a
+/// checker look at a place again and again (`unevaluated…`, `$dynamicRef`) is not taken.
+struct Schema {
+    json: Value,
+    validator: jsonschema::Validator,
+}
+
+impl Schema {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > SCHEMA_BYTES_MAX {
+            return Err("longer than 64 KiB".into());
+        }
+        let json: Value = serde_json::from_str(text).map_err(|why| format!("not JSON: {why}"))?;
+        if let Some(draft) = json.get("$schema").and_then(Value::as_str) {
+            let name = draft.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('#');
+            if !DRAFTS.contains(&name) {
+                return Err("`$schema` must be draft 2020-12, 2019-09, 07 or 06".into());
+            }
+        }
+        let (mut references, mut patterns) = (0, 0);
+        Self::supported(&json, &json, &mut references, &mut patterns)?;
+        if references > REFERENCES_MAX || patterns > PATTERNS_MAX {
+            return Err(format!("more than {REFERENCES_MAX} references or {PATTERNS_MAX} patterns"));
+        }
+        if Costs::new(&json).of(&json, ANSWER_DEPTH_MAX, 0).is_none() {
+            return Err("its references go round in a circle, too deep or too far".into());
+        }
+        let validator = jsonschema::options()
+            .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
+            .offline()
+            .build(&json)
+            .map_err(|why| shortened(&format!("not a JSON Schema: {why}")))?;
+        Ok(Self { json, validator })
+    }
+
+    /// Whether the cost of `node`, a part of `root`, can be counted. Counts references and patterns on the way.
+    fn supported(root: &Value, node: &Value, references: &mut usize, patterns: &mut usize) -> Result<(), String> {
+        match node {
+            Value::Object(map) => {
+                for (keyword, value) in map {
+                    match (keyword.as_str(), value) {
+                        ("$ref", Value::String(reference)) => {
+                            *references += 1;
+                            let inside = reference == "#" || reference.starts_with("#/") && !reference.contains('%');
+                            if !inside || root.pointer(&reference[1..]).is_none() {
+                                return Err("`$ref` must lead to a place in the schema, as `#/…`".into());
+                            }
+                        }
+                        ("$id" | "$schema", Value::String(_)) if !std::ptr::eq(root, node) => {
+                            return Err(format!("`{keyword}` is only taken at the top"));
+                        }
+                        ("$dynamicRef" | "$recursiveRef" | "unevaluatedProperties" | "unevaluatedItems", _) => {
+                            return Err(format!("`{keyword}` is not taken"));
+                        }
+                        ("pattern", Value::String(_)) => *patterns += 1,
+                        ("patternProperties", Value::Object(inner)) => *patterns += inner.len(),
+                        _ => {}
+                    }
+                    Self::supported(root, value, references, patterns)?;
+                }
+                Ok(())
+            }
+            Value::Array(items) => items.iter().try_for_each(|item| Self::supported(root, item, references, patterns)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+        }
+    }
+
+    /// Whether `text` is JSON that satisfies this; if not, where it does not.
+    fn check(&self, text: &str) -> Result<(), String> {
+        let answer: Value = serde_json::from_str(text).map_err(|why| format!("the answer is not JSON: {why}"))?;
+        let depth = depth(&answer);
+        let places = Costs::new(&self.json).of(&self.json, depth, 0).map(|(places, _)| places);
+        let work = places.unwrap_or(u64::MAX).saturating_mul(text.len() as u64);
+        if depth > ANSWER_DEPTH_MAX || work > WORK_MAX {
+            return Err("the answer is too large or too deep to be checked against this schema".into());
+        }
+        if self.validator.is_valid(&answer) {
+            return Ok(());
+        }
+        if work > EXPLAIN_WORK_MAX {
+            return Err("the answer does not satisfy the schema".into());
+        }
+        let Err(why) = self.validator.validate(&answer) else { return Ok(()) };
+        let path = why.instance_path().to_string();
+        Err(format!("at {}: {why}", if path.is_empty() { "the top" } else { &path }))
+    }
+
+    /// The schema as a provider gets it: nothing beside a `$ref` but what constrains.
+    ///
+    /// genai copies the target of a `$ref` that has a description beside it, and with a recursive schema does not stop.
+    fn to_send(&self) -> Value {
+        fn strip(node: &mut Value) {
+            match node {
+                Value::Object(map) => {
+                    if map.get("$ref").is_some_and(Value::is_string) {
+                        for annotation in ["title", "description", "default", "nullable"] {
+                            map.remove(annotation);
+                        }
+                    }
+                    map.values_mut().for_each(strip);
+                }
+                Value::Array(items) => items.iter_mut().for_each(strip),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            }
+        }
+        let mut json = self.json.clone();
+        strip(&mut json);
+        json
+    }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
+/// What checking a value costs at the most, by the place in the schema and the depth of the value.
+struct Costs<'a> {
+    root: &'a Value,
+    known: HashMap<(*const Value, usize), (u64, usize)>,
+}
+
+impl<'a> Costs<'a> {
+    fn new(root: &'a Value) -> Self {
+        Self { root, known: HashMap::new() }
+    }
+
+    /// How many places of the schema a checker visits for one value of this depth, and how many it is in at once; none
+    /// if those would be more than `LEVELS_MAX`, of which `levels` are above, or if the count takes too long.
+    fn of(&mut self, schema: &'a Value, depth: usize, levels: usize) -> Option<(u64, usize)> {
+        if let Some((work, height)) = self.known.get(&(std::ptr::from_ref(schema), depth)) {
+            return (levels + height <= LEVELS_MAX).then_some((*work, *height));
+        }
+        if levels >= LEVELS_MAX || self.known.len() >= COSTS_MAX {
+            return None;
+        }
+        let (mut work, mut height) = (1, 1);
+        for (part, inside) in self.parts(schema) {
+            if inside && depth == 0 {
+                continue;
+            }
+            let (more, below) = self.of(part, if inside { depth - 1 } else { depth }, levels + 1)?;
+            work = more.saturating_add(work);
+            height = height.max(below + 1);
+        }
+        self.known.insert((std::ptr::from_ref(schema), depth), (work, height));
+        Some((work, height))
+    }
+
+    /// The parts of a schema, and whether each is for what is inside a value rather than for the value itself.
+    fn parts(&self, schema: &'a Value) -> Vec<(&'a Value, bool)> {
+        let Some(map) = schema.as_object() else { return vec![] };
+        let mut parts = Vec::new();
+        for (keyword, value) in map {
+            let inside = match keyword.as_str() {
+                "$ref" => {
+                    let target = value.as_str().and_then(|reference| self.root.pointer(reference.get(1..)?));
+                    parts.extend(target.map(|target| (target, false)));
+                    continue;
+                }
+                "$defs" | "definitions" | "default" | "examples" => continue,
+                "properties"
+                | "patternProperties"
+                | "additionalProperties"
+                | "propertyNames"
+                | "items"
+                | "prefixItems"
+                | "additionalItems"
+                | "contains" => true,
+                _ => false,
+            };
+            match (keyword.as_str(), value) {
+                ("properties" | "patternProperties" | "dependentSchemas" | "dependencies", Value::Object(map)) => {
+                    parts.extend(map.values().map(|part| (part, inside)));
+                }
+                (_, Value::Array(items)) => parts.extend(items.iter().map(|part| (part, inside))),
+                _ => parts.push((value, inside)),
+            }
+        }
+        parts
+    }
+}

@@ -1,0 +1,49 @@
+//! The call of another agent's function: an execution of its own, made exactly once.
+
+use crate::db::attempts::{Claim, FencedResult};
+use crate::db::executions::Called;
+use crate::db::Db;
+use crate::execution::{CALL_DEPTH_MAX, JSON_BYTES_MAX, Target, child_id};
+use crate::guest::Manifest;
+use crate::journal::CallError;
+
+/// What became of a call when it was begun.
+#[derive(Debug)]
+pub enum Begun {
+    /// The execution of this id exists, and will bring the answer.
+    Runs(String),
+    Refused(CallError),
+}
+
+/// Makes the execution that ask `op` calls for, or finds it, if an earlier attempt has made it.
+pub async fn begin(db: &Db, claim: &Claim, op: u64, target: &str, input: &str) -> FencedResult<Begun> {
+    let refused = |why| Ok(Ok(Begun::Refused(why)));
+    let target: Target = match target.parse() {
+        Ok(target) => target,
+        Err(why) => return refused(CallError::NotFound(format!("{target:?}: {why}"))),
+    };
+    if input.len() > JSON_BYTES_MAX {
+        return refused(CallError::Denied(format!("the input has {} bytes; at most {JSON_BYTES_MAX}", input.len())));
+    }
+    if let Err(why) = serde_json::from_str::<serde::de::IgnoredAny>(input) {
+        return refused(CallError::Denied(format!("the input is not JSON: {why}")));
+    }
+    let Some(version) = db.find_version(&claim.tenant, &target.agent, None).await? else {
+        return refused(CallError::NotFound(format!("there is no agent {:?}", target.agent)));
+    };
+    let has_function = serde_json::from_str::<Manifest>(&version.manifest)
+        .is_ok_and(|manifest| manifest.functions.iter().any(|function| function.name == target.function));
+    if !has_function {
+        let why = format!("agent {:?} has no function {:?}", target.agent, target.function);
+        return refused(CallError::NotFound(why));
+    }
+    let seed = crate::random::bytes32();
+    Ok(match db.call_execution(claim, op, &target, version.version, input, seed).await? {
+        Err(fenced) => Err(fenced),
+        Ok(Called::Exists) => Ok(Begun::Runs(child_id(&claim.tenant, &claim.execution, op))),
+        Ok(Called::TooDeep) => {
+            let why = format!("calls may nest {CALL_DEPTH_MAX} deep");
+            Ok(Begun::Refused(CallError::Denied(why)))
+        }
+    })
+}

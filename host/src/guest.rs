@@ -1,0 +1,251 @@
+//! All of wasmtime: one component, one instance, one slice at a time.
+//!
+//! A guest never sees the outside world. Each of its asks is only noted; it runs until everything in it waits for an
+//! answer, which is a *slice*; then exactly one answer is delivered, and the next slice runs. Live, that is the answer
+//! that arrived first; on replay, the next in the journal. The guest cannot tell the difference. So it is a pure
+//! function of its input, its seed and the answers, and can be driven without a database or a network:
+//!
+//! ```ignore
+//! let mut guest = Guest::start(&component, call);
+//! guest.run_slice().await;
+//! while let State::Asking = guest.state() { … guest.deliver(op, answer, at); guest.run_slice().await; }
+//! ```
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::ops::DerefMut;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use wasmtime::Store;
+
+use crate::execution::{ASKS_MAX, Failure, JSON_BYTES_MAX, OPEN_ASKS_MAX};
+use crate::journal::{Answer, Entry, Millis, Mismatch};
+
+mod asks;
+mod bindings;
+mod cache;
+mod check;
+mod component;
+mod engine;
+mod limits;
+mod wasi;
+
+pub use asks::{LogLine, OpenAsk, Stream};
+pub use cache::{Cache, CacheKey};
+pub use check::{COMPONENT_BYTES_MAX, Invalid};
+pub use component::{Component, Function, Manifest};
+pub use engine::Engine;
+pub use limits::Limits;
+
+use asks::{Asks, Pending};
+use limits::Meter;
+
+/// One execution of one function, as a guest sees it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub execution_id: String,
+    pub function: String,
+    /// JSON text.
+    pub input: String,
+    /// Where its random numbers come from.
+    pub seed: [u8; 32],
+    /// What its clocks show before the first answer.
+    pub started: Millis,
+    pub limits: Limits,
+}
+
+/// What a guest is at, when it is quiescent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
+    /// It waits for an answer to one of its open asks.
+    Asking,
+    /// It returned: JSON texts.
+    Returned(Result<String, String>),
+    /// It trapped, reached a limit, or waits for nothing that could ever come.
+    Failed(Failure),
+}
+
+type Running = Pin<Box<dyn Future<Output = wasmtime::Result<Result<String, String>>> + Send>>;
+
+/// An instance, and what it asked. Dropping it drops the instance.
+pub struct Guest {
+    /// The guest's main task, until it has ended. It owns the store.
+    running: Option<Running>,
+    asks: Arc<Asks>,
+    meter: Arc<Meter>,
+    state: State,
+}
+
+impl Guest {
+    /// Makes an instance. Nothing of the guest has run before the first slice.
+    pub fn start(component: &Component, call: Call) -> Self {
+        let asks = Arc::new(Asks::new(call.started));
+        let meter = Arc::new(Meter::new(&call.limits));
+        let store = component.store(&call, &asks, &meter);
+        Self { running: Some(component.run(store, call.function, call.input)), asks, meter, state: State::Asking }
+    }
+
+    /// Runs the guest until everything in it waits.
+    ///
+    /// Yields to the other tasks of this thread every 10 ms. A guest that uses more CPU time in one slice than its
+    /// limit fails.
+    pub async fn run_slice(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        if let Some(ended) = until_quiescent(&self.meter, running.as_mut()).await {
+            self.running = None;
+            self.state = self.ended(ended);
+        } else if let Some(failure) = self.overasked() {
+            self.running = None;
+            self.state = State::Failed(failure);
+        }
+    }
+
+    /// Delivers the answer of journal entry `seq`, if the guest asked what it answers. Run the next slice then.
+    pub fn replay(&mut self, seq: usize, entry: &Entry) -> Result<(), Mismatch> {
+        let asked = self.asks.open_text(entry.op);
+        if asked.as_deref() == Some(&entry.ask) && self.deliver(entry.op, entry.answer.clone(), entry.at) {
+            return Ok(());
+        }
+        Err(Mismatch { seq, op: entry.op, recorded: entry.ask.clone(), asked: asked.or_else(|| self.asks.past(entry.op)) })
+    }
+
+    /// Delivers an answer, and moves the guest's clocks to `at`. Run the next slice then.
+    ///
+    /// False if no such ask is open, or the answer does not fit it; nothing has happened then.
+    pub fn deliver(&mut self, op: u64, answer: Answer, at: Millis) -> bool {
+        self.asks.deliver(op, answer, at)
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The asks that wait for an answer, in the order of asking.
+    pub fn open_asks(&self) -> Vec<OpenAsk> {
+        self.asks.open()
+    }
+
+    /// The asks that the guest has opened since the last time, and still waits for.
+    pub fn take_fresh(&mut self) -> Vec<OpenAsk> {
+        self.asks.take_fresh()
+    }
+
+    /// The asks that the guest has given up since the last time.
+    pub fn take_abandoned(&mut self) -> Vec<OpenAsk> {
+        self.asks.take_abandoned()
+    }
+
+    /// What the guest printed since the last time.
+    pub fn take_log(&mut self) -> Vec<LogLine> {
+        self.asks.take_log()
+    }
+
+    /// What the guest's clocks show.
+    pub fn now(&self) -> Millis {
+        self.asks.now()
+    }
+
+    fn ended(&self, ended: wasmtime::Result<Result<String, String>>) -> State {
+        let json = match ended {
+            Ok(json) => json,
+            Err(error) => return State::Failed(limits::failure(&error, &self.meter, self.asks.last_words())),
+        };
+        let (Ok(text) | Err(text)) = &json;
+        if text.len() > JSON_BYTES_MAX {
+            let message = format!("the function returned {} bytes; at most {JSON_BYTES_MAX} are kept", text.len());
+            return State::Failed(Failure::guest("too_large", message));
+        }
+        if let Err(why) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            return State::Failed(Failure::guest("invalid_result", format!("the function returned no JSON: {why}")));
+        }
+        State::Returned(json)
+    }
+
+    fn overasked(&self) -> Option<Failure> {
+        let open = self.asks.open_count();
+        if open == 0 {
+            let message = "the component waits, but for none of its asks: it can never go on";
+            Some(Failure::guest("stuck", message))
+        } else if open > OPEN_ASKS_MAX {
+            let message = format!("{open} asks are open at once; at most {OPEN_ASKS_MAX} may be");
+            Some(Failure::guest("ask_limit", message))
+        } else if self.asks.count() > ASKS_MAX {
+            Some(Failure::guest("ask_limit", format!("more than {ASKS_MAX} asks in one execution")))
+        } else {
+            None
+        }
+    }
+}
+
+/// Polls a guest until it ends, or waits for us and for nothing else; none then.
+///
+/// Wasmtime returns `Pending` without a wake-up only when no task of the guest has anything left to do.
+async fn until_quiescent<T>(meter: &Meter, mut running: Pin<impl DerefMut<Target: Future<Output = T>>>) -> Option<T> {
+    meter.start_slice();
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    loop {
+        woken.0.store(false, Ordering::SeqCst);
+        match meter.measure(|| running.as_mut().poll(&mut Context::from_waker(&waker))) {
+            Poll::Ready(ended) => return Some(ended),
+            // It was interrupted by the clock, or by itself: it has more to do.
+            Poll::Pending if woken.0.load(Ordering::SeqCst) => tokio::task::yield_now().await,
+            Poll::Pending => return None,
+        }
+    }
+}
+
+/// What a store holds for its guest.
+struct Inside {
+    wasi: wasmtime_wasi::WasiCtx,
+    table: wasmtime::component::ResourceTable,
+    memory: limits::Memory,
+    asks: Arc<Asks>,
+    /// What a blocking guest has submitted and not yet taken.
+    submitted: HashMap<u64, Pending>,
+    execution_id: String,
+}
+
+impl wasmtime_wasi::WasiView for Inside {
+    fn ctx(&mut self) -> wasmtime_wasi::WasiCtxView<'_> {
+        wasmtime_wasi::WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Most entries in a guest's table of WASI resources, and most handles of any kind.
+const HANDLES_MAX: usize = 10_000;
+
+/// Makes the store of one attempt. It is never used again after a trap.
+fn store(engine: &Engine, call: &Call, asks: &Arc<Asks>, meter: &Arc<Meter>) -> Store<Inside> {
+    let mut table = wasmtime::component::ResourceTable::new();
+    table.set_max_capacity(HANDLES_MAX);
+    let inside = Inside {
+        wasi: wasi::context(&call.seed, asks),
+        table,
+        memory: limits::Memory::new(&call.limits, meter),
+        asks: asks.clone(),
+        submitted: HashMap::new(),
+        execution_id: call.execution_id.clone(),
+    };
+    let mut store = Store::new(engine.wasmtime(), inside);
+    store.limiter(|inside| &mut inside.memory);
+    store.set_hostcall_fuel(call.limits.host_call_bytes);
+    store.set_max_component_handles(HANDLES_MAX);
+    store.set_epoch_deadline(1);
+    let meter = meter.clone();
+    store.epoch_deadline_callback(move |_| meter.tick());
+    store
+}
+
+/// Notes whether it was called.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,210 @@
+//! What is looked at in an uploaded component before a byte of it is compiled.
+//!
+//! Only form and names: whether the types of its imports and exports are those of the contract is checked when it is
+//! linked.
+
+use wasmparser::{
+    ComponentDefinedType, ComponentExternalKind, ComponentType, Encoding, Parser, Payload, Validator, WasmFeatures,
+};
+
+/// Largest component, in bytes: an agent in Python has 21 MB.
+pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
+
+/// How deep components may be nested. Toolchains make one or two levels.
+const NESTING_MAX: usize = 4;
+
+/// The interfaces of ours that a component may import.
+const OURS: [&str; 3] = [
+    "countersign:agent/types@0.1.0",
+    "countersign:agent/host@0.1.0",
+    "countersign:agent/host-blocking@0.1.0",
+];
+
+/// The interfaces of WASI 0.2 that the standard libraries of Rust and CPython need.
+const WASI: [&str; 20] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+];
+
+/// Why a component is not taken. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Invalid {
+    #[error("the component has {0} bytes; at most {COMPONENT_BYTES_MAX} are taken")]
+    TooLarge(usize),
+    #[error("this is not WebAssembly: it does not begin with \\0asm")]
+    NotWasm,
+    #[error(
+        "this is a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    #[error("this is not a valid component: {0}")]
+    Malformed(String),
+    #[error(
+        "the component imports {}, which this host does not give; it gives countersign:agent/host@0.1.0 (or \
+         host-blocking) and what std needs of WASI 0.2, but no files, sockets or HTTP", .0.join(", ")
+    )]
+    ForbiddenImports(Vec<String>),
+    #[error("the component does not export {0}; see the worlds `agent` and `agent-blocking` in wit/")]
+    MissingExport(&'static str),
+    #[error("the component exports {0}, which no world of ours has")]
+    ForbiddenExport(String),
+    #[error("the component uses {0}, which this host does not take")]
+    ForbiddenType(&'static str),
+    #[error("the component nests components more than {NESTING_MAX} deep")]
+    TooDeep,
+    #[error("the component could not be compiled: {0}")]
+    NotCompiled(String),
+    #[error("the component does not fit the contract countersign:agent@0.1.0: {0}")]
+    WrongWorld(String),
+    #[error("`describe` failed: {0}")]
+    NotDescribed(String),
+    #[error("`describe` returned a manifest that is not valid: {0}")]
+    BadManifest(String),
+}
+
+/// Looks through the component. Bounded by its size; runs nothing of it.
+pub(super) fn check(wasm: &[u8]) -> Result<(), Invalid> {
+    if wasm.len() > COMPONENT_BYTES_MAX {
+        return Err(Invalid::TooLarge(wasm.len()));
+    }
+    if !wasm.starts_with(b"\0asm") {
+        return Err(Invalid::NotWasm);
+    }
+    if Parser::is_core_wasm(wasm) {
+        return Err(Invalid::CoreModule);
+    }
+    let malformed = |why: wasmparser::BinaryReaderError| Invalid::Malformed(why.to_string());
+    Validator::new_with_features(features()).validate_all(wasm).map_err(malformed)?;
+
+    let (mut depth, mut imports, mut exports) = (0, vec![], vec![]);
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.map_err(malformed)? {
+            Payload::Version { encoding: Encoding::Component, .. } => {
+                depth += 1;
+                if depth > NESTING_MAX {
+                    return Err(Invalid::TooDeep);
+                }
+            }
+            // A core module inside a component ends, too.
+            Payload::Version { encoding: Encoding::Module, .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    imports.push(import.map_err(malformed)?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    let export = export.map_err(malformed)?;
+                    exports.push((export.name.name.to_owned(), export.kind));
+                }
+            }
+            Payload::ComponentTypeSection(section) => {
+                for defined in section {
+                    check_type(&defined.map_err(malformed)?)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    check_names(imports, &exports)
+}
+
+fn check_names(imports: Vec<String>, exports: &[(String, ComponentExternalKind)]) -> Result<(), Invalid> {
+    let forbidden: Vec<String> = imports.into_iter().filter(|name| !is_allowed(name)).collect();
+    if !forbidden.is_empty() {
+        return Err(Invalid::ForbiddenImports(forbidden));
+    }
+    for wanted in ["describe", "run"] {
+        if !exports.iter().any(|(name, kind)| name == wanted && *kind == ComponentExternalKind::Func) {
+            return Err(Invalid::MissingExport(wanted));
+        }
+    }
+    let other = exports.iter().find(|(name, kind)| {
+        // Types that the functions use may be exported beside them.
+        !matches!(name.as_str(), "describe" | "run") && *kind != ComponentExternalKind::Type
+    });
+    match other {
+        Some((name, _)) => Err(Invalid::ForbiddenExport(name.clone())),
+        None => Ok(()),
+    }
+}
+
+fn is_allowed(import: &str) -> bool {
+    let (name, version) = import.split_once('@').unwrap_or((import, ""));
+    OURS.contains(&import)
+        || (WASI.contains(&name) && version.starts_with("0.2."))
+        // A world's `use` of a type imports the type itself.
+        || !import.contains(':')
+}
+
+/// Streams, futures and error contexts are young, and no agent needs them.
+fn check_type(defined: &ComponentType<'_>) -> Result<(), Invalid> {
+    match defined {
+        ComponentType::Defined(ComponentDefinedType::Stream(_)) => Err(Invalid::ForbiddenType("`stream`")),
+        ComponentType::Defined(ComponentDefinedType::Future(_)) => Err(Invalid::ForbiddenType("`future`")),
+        _ => Ok(()),
+    }
+}
+
+/// What wasmtime runs here, less than it could. Without `CM_ERROR_CONTEXT`, an error context does not validate.
+fn features() -> WasmFeatures {
+    WasmFeatures::WASM2
+        | WasmFeatures::COMPONENT_MODEL
+        | WasmFeatures::CM_ASYNC
+        | WasmFeatures::MULTI_MEMORY
+        | WasmFeatures::RELAXED_SIMD
+        | WasmFeatures::EXTENDED_CONST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_component_is_told_apart() {
+        assert!(matches!(check(b""), Err(Invalid::NotWasm)));
+        assert!(matches!(check(b"(component)"), Err(Invalid::NotWasm)));
+        assert!(matches!(check(b"\0asm\x01\0\0\0"), Err(Invalid::CoreModule)));
+        assert!(matches!(check(b"\0asm\x0d\0\x01"), Err(Invalid::Malformed(_))));
+        assert!(matches!(check(b"\0asm\x0d\0\x01\0\xff\xff"), Err(Invalid::Malformed(_))));
+        // The empty component.
+        assert!(matches!(check(b"\0asm\x0d\0\x01\0"), Err(Invalid::MissingExport("describe"))));
+        assert!(matches!(check(&vec![0; COMPONENT_BYTES_MAX + 1]), Err(Invalid::TooLarge(_))));
+    }
+
+    #[test]
+    fn only_the_contract_and_the_needs_of_std_may_be_imported() {
+        for good in ["countersign:agent/host@0.1.0", "wasi:cli/stdout@0.2.6", "wasi:io/poll@0.2.0"] {
+            assert!(is_allowed(good), "{good}");
+        }
+        for bad in [
+            "wasi:http/outgoing-handler@0.2.0",
+            "wasi:sockets/tcp@0.2.0",
+            "wasi:cli/stdout@0.3.0",
+            "wasi:cli/stdout",
+            "countersign:agent/host@0.2.0",
+            "other:agent/host@0.1.0",
+        ] {
+            assert!(!is_allowed(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! A component that has been checked, compiled and linked, ready for any number of instances.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wasmtime::Store;
+use wasmtime::component::Linker;
+
+use super::asks::Asks;
+use super::bindings::{self, AgentBlockingPre, AgentPre, types};
+use super::check::{self, Invalid};
+use super::limits::{self, Meter};
+use super::{Call, Engine, Inside, Limits, Running, wasi};
+use crate::execution::is_name;
+
+/// How many functions one agent may have, and how large its manifest may be.
+const FUNCTIONS_MAX: usize = 256;
+const MANIFEST_BYTES_MAX: usize = 256 << 10;
+
+/// A component that fits the contract. Cheap to clone.
+#[derive(Clone)]
+pub struct Component(Arc<Linked>);
+
+struct Linked {
+    engine: Engine,
+    world: World,
+}
+
+enum World {
+    Async(AgentPre<Inside>),
+    Blocking(AgentBlockingPre<Inside>),
+}
+
+/// What a component says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Manifest {
+    pub name: String,
+    pub version: String,
+    pub functions: Vec<Function>,
+}
+
+/// One thing that an agent can do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Function {
+    pub name: String,
+    pub description: Option<String>,
+    /// JSON Schema of the input; null: any JSON.
+    pub input_schema: Option<serde_json::Value>,
+    /// JSON Schema of the result; null: any JSON.
+    pub output_schema: Option<serde_json::Value>,
+}
+
+impl Component {
+    /// Checks the bytes of an upload and compiles them. Takes seconds for a large one, on this thread.
+    pub(super) fn compile(engine: &Engine, wasm: &[u8]) -> Result<wasmtime::component::Component, Invalid> {
+        check::check(wasm)?;
+        wasmtime::component::Component::new(engine.wasmtime(), wasm)
+            .map_err(|why| Invalid::NotCompiled(format!("{why:#}")))
+    }
+
+    /// Links a compiled component. The types of all its imports and exports are checked here.
+    pub(super) fn link(engine: &Engine, compiled: &wasmtime::component::Component) -> Result<Self, Invalid> {
+        let wrong = |why: wasmtime::Error| Invalid::WrongWorld(format!("{why:#}"));
+        let mut linker = Linker::new(engine.wasmtime());
+        wasi::add_to_linker(&mut linker).map_err(wrong)?;
+        bindings::add_to_linker(&mut linker).map_err(wrong)?;
+        let linked = linker.instantiate_pre(compiled).map_err(wrong)?;
+        let world = match AgentPre::new(linked.clone()) {
+            Ok(agent) => World::Async(agent),
+            Err(not_async) => match AgentBlockingPre::new(linked) {
+                Ok(agent) => World::Blocking(agent),
+                Err(_) => return Err(wrong(not_async)),
+            },
+        };
+        Ok(Self(Arc::new(Linked { engine: engine.clone(), world })))
+    }
+
+    /// Asks the component what it can do, within the limits of any guest.
+    pub async fn describe(&self) -> Result<Manifest, Invalid> {
+        let limits = Limits::default();
+        let call = Call {
+            execution_id: String::new(),
+            function: String::new(),
+            input: String::new(),
+            seed: [0; 32],
+            started: 0,
+            limits: limits.clone(),
+        };
+        let (asks, meter) = (Arc::new(Asks::new(0)), Arc::new(Meter::new(&limits)));
+        let mut store = self.store(&call, &asks, &meter);
+        let linked = self.0.clone();
+        let describing = Box::pin(async move {
+            match &linked.world {
+                World::Async(agent) => agent.instantiate_async(&mut store).await?.call_describe(&mut store).await,
+                World::Blocking(agent) => agent.instantiate_async(&mut store).await?.call_describe(&mut store).await,
+            }
+        });
+        // It may compute, not ask: with an ask open it would wait for ever.
+        let described = super::until_quiescent(&meter, describing).await;
+        match described {
+            Some(Ok(manifest)) => check_manifest(manifest),
+            Some(Err(error)) => {
+                Err(Invalid::NotDescribed(limits::failure(&error, &meter, asks.last_words()).message))
+            }
+            None => Err(Invalid::NotDescribed("it asked the host for something, which it may not".into())),
+        }
+    }
+
+    pub(super) fn store(&self, call: &Call, asks: &Arc<Asks>, meter: &Arc<Meter>) -> Store<Inside> {
+        super::store(&self.0.engine, call, asks, meter)
+    }
+
+    /// The main task of a new instance; it owns the store.
+    pub(super) fn run(&self, mut store: Store<Inside>, function: String, input: String) -> Running {
+        let linked = self.0.clone();
+        match &self.0.world {
+            World::Async(_) => Box::pin(async move {
+                let World::Async(agent) = &linked.world else { unreachable!("matched above") };
+                let agent = agent.instantiate_async(&mut store).await?;
+                store.run_concurrent(async |accessor| agent.call_run(accessor, function, input).await).await?
+            }),
+            World::Blocking(_) => Box::pin(async move {
+                let World::Blocking(agent) = &linked.world else { unreachable!("matched above") };
+                let agent = agent.instantiate_async(&mut store).await?;
+                agent.call_run(&mut store, &function, &input).await
+            }),
+        }
+    }
+}
+
+fn check_manifest(manifest: types::Manifest) -> Result<Manifest, Invalid> {
+    let bad = |why: String| Err(Invalid::BadManifest(why));
+    let count = manifest.functions.len();
+    if !(1..=FUNCTIONS_MAX).contains(&count) {
+        return bad(format!("it has {count} functions; there must be 1 to {FUNCTIONS_MAX}"));
+    }
+    let schema = |function: &str, text: Option<String>| -> Result<_, Invalid> {
+        let Some(text) = text else { return Ok(None) };
+        crate::decision::compile_schema(&text)
+            .map_err(|why| Invalid::BadManifest(format!("a schema of function {function}: {why}")))?;
+        serde_json::from_str(&text).map(Some).map_err(|why| Invalid::BadManifest(why.to_string()))
+    };
+    let mut functions: Vec<Function> = vec![];
+    for function in manifest.functions {
+        let name = function.name;
+        if !is_name(&name) {
+            return bad(format!("{name:?} is no name: 1 to 64 of a-z 0-9 _ -, starting with a letter"));
+        }
+        if functions.iter().any(|other| other.name == name) {
+            return bad(format!("it has two functions {name:?}"));
+        }
+        functions.push(Function {
+            description: function.description.map(|text| text.replace('\0', "\u{fffd}")),
+            input_schema: schema(&name, function.input_schema)?,
+            output_schema: schema(&name, function.output_schema)?,
+            name,
+        });
+    }
+    let manifest = Manifest { name: manifest.name, version: manifest.version, functions };
+    match serde_json::to_string(&manifest) {
+        Ok(text) if text.len() <= MANIFEST_BYTES_MAX => Ok(manifest),
+        Ok(text) => bad(format!("it has {} bytes of JSON; at most {MANIFEST_BYTES_MAX} are kept", text.len())),
+        Err(why) => bad(why.to_string()),
+    }
+}

@@ -1,0 +1,98 @@
+//! The API: clients write rows here, workers act on them. Knows nothing of the worker: they meet in Postgres.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::trace::TraceLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::db::Db;
+use crate::guest::Cache;
+
+mod agents;
+mod auth;
+mod error;
+mod events;
+mod executions;
+mod extract;
+mod health;
+mod keys;
+mod pauses;
+mod webhooks;
+
+pub use auth::new_key;
+use error::Error;
+
+/// Largest JSON body, in bytes: an input may have 1 MiB, and something around it.
+const JSON_BODY_BYTES_MAX: usize = (1 << 20) + (64 << 10);
+
+/// How long a request may take to send its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the handlers need. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    pub db: Db,
+    pub cache: Cache,
+}
+
+/// The whole API.
+pub fn router(app: App) -> Router {
+    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .merge(agents::router())
+        .merge(executions::router())
+        .merge(events::router())
+        .merge(pauses::router())
+        .merge(webhooks::router())
+        .merge(keys::router())
+        .merge(health::router())
+        .split_for_parts();
+    let document = document.to_json().unwrap_or_default();
+    router
+        .route(
+            "/openapi.json",
+            axum::routing::get(async move || ([(header::CONTENT_TYPE, "application/json")], document.clone())),
+        )
+        .fallback(async || Error::NotFound("not_found", "there is no such route; see /openapi.json".into()))
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .layer(axum::middleware::map_response(harden))
+        .layer(CatchPanicLayer::custom(|_| axum::response::IntoResponse::into_response(Error::Internal)))
+        .layer(TraceLayer::new_for_http())
+        .with_state(app)
+}
+
+/// No answer of an API is for a browser to sniff, frame or keep.
+async fn harden(mut response: axum::response::Response) -> axum::response::Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Countersign",
+        description = "A durable host for agents that wait for people. Prose, and the tables of who may do what and of \
+                       what becomes of a decision, are in docs/api.md."
+    ),
+    modifiers(&BearerKey),
+    security(("api_key" = []))
+)]
+struct Document;
+
+struct BearerKey;
+
+impl utoipa::Modify for BearerKey {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("cs_…").build();
+        document
+            .components
+            .get_or_insert_with(Default::default)
+            .add_security_scheme("api_key", SecurityScheme::Http(scheme));
+    }
+}

@@ -1,0 +1,177 @@
+//! Agents: upload, look, activate.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::Caller;
+use super::error::{Error, ErrorBody, Result};
+use super::extract::{self, Query, bad_cursor, limit};
+use super::App;
+use crate::api_key::Action;
+use crate::db::agents::{self, Deployed, Deployment};
+use crate::db::Page;
+use crate::execution::{Blame, hex, is_name};
+use crate::guest::{COMPONENT_BYTES_MAX, Manifest};
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(upload, show))
+        .routes(routes!(versions))
+        .routes(routes!(activate))
+}
+
+/// One deployed component of an agent.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Version {
+    agent: String,
+    version: i32,
+    /// Whether new executions start on it.
+    active: bool,
+    /// `sha256:` and 64 hexadecimal digits.
+    digest: String,
+    size_bytes: i32,
+    manifest: Manifest,
+    created_at: DateTime<Utc>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct Versions {
+    items: Vec<Version>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Paging {
+    /// 1 to 100; 50 if absent.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+impl TryFrom<agents::Version> for Version {
+    type Error = Error;
+
+    fn try_from(row: agents::Version) -> Result<Self> {
+        let manifest = serde_json::from_str(&row.manifest).map_err(|error| {
+            tracing::error!(%error, "a manifest in the database cannot be read");
+            Error::Internal
+        })?;
+        Ok(Self {
+            agent: row.agent,
+            version: row.version,
+            active: row.active,
+            digest: format!("sha256:{}", hex(&row.digest)),
+            size_bytes: row.size_bytes,
+            manifest,
+            created_at: row.created_at,
+        })
+    }
+}
+
+fn page(page: Page<agents::Version>) -> Result<Json<Versions>> {
+    let items = page.items.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
+    Ok(Json(Versions { items, next: page.next }))
+}
+
+/// Uploads a component: validates, compiles, describes and deploys it as the agent's next version.
+#[utoipa::path(put, path = "/v1/agents/{agent}", params(("agent" = String, Path)),
+    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    responses((status = 200, body = Version, description = "The same bytes as the active version"),
+              (status = 201, body = Version), (status = "4XX", body = ErrorBody)))]
+async fn upload(
+    State(app): State<App>,
+    caller: Caller,
+    Path(agent): Path<String>,
+    request: Request,
+) -> Result<(StatusCode, Json<Version>)> {
+    caller.may(Action::Deploy)?;
+    if !is_name(&agent) {
+        return Err(Error::invalid("an agent's name is 1 to 64 of a-z 0-9 _ -, starting with a letter"));
+    }
+    let wasm: Arc<[u8]> = extract::bytes(request, COMPONENT_BYTES_MAX).await?.to_vec().into();
+    let digest: [u8; 32] = Sha256::digest(&wasm).into();
+    let invalid =
+        |why: crate::guest::Invalid| Error::Unprocessable("invalid_component", why.to_string(), Blame::Guest);
+    let component = app.cache.compile(&digest, wasm.clone()).await.map_err(invalid)?;
+    let manifest = component.describe().await.map_err(invalid)?;
+    let manifest = serde_json::to_string(&manifest).map_err(|_| Error::Internal)?;
+    let by = caller.via();
+    let deployment =
+        Deployment { tenant: &caller.tenant, agent: &agent, digest, wasm: &wasm, manifest: &manifest, by: &by };
+    Ok(match app.db.deploy(&deployment).await? {
+        Deployed::Created(version) => (StatusCode::CREATED, Json(version.try_into()?)),
+        Deployed::Unchanged(version) => (StatusCode::OK, Json(version.try_into()?)),
+    })
+}
+
+/// The active version of every agent, by name.
+#[utoipa::path(get, path = "/v1/agents", params(Paging),
+    responses((status = 200, body = Versions), (status = "4XX", body = ErrorBody)))]
+async fn list(State(app): State<App>, caller: Caller, Query(paging): Query<Paging>) -> Result<Json<Versions>> {
+    caller.may(Action::SeeAgents)?;
+    let after = paging.after.as_deref();
+    if after.is_some_and(|after| !is_name(after)) {
+        return Err(bad_cursor());
+    }
+    page(app.db.list_agents(&caller.tenant, after, limit(paging.limit)?).await?)
+}
+
+/// The active version of an agent.
+#[utoipa::path(get, path = "/v1/agents/{agent}", params(("agent" = String, Path)),
+    responses((status = 200, body = Version), (status = "4XX", body = ErrorBody)))]
+async fn show(State(app): State<App>, caller: Caller, Path(agent): Path<String>) -> Result<Json<Version>> {
+    caller.may(Action::SeeAgents)?;
+    find(&app, &caller, &agent, None).await
+}
+
+/// All versions of an agent, newest first.
+#[utoipa::path(get, path = "/v1/agents/{agent}/versions", params(("agent" = String, Path), Paging),
+    responses((status = 200, body = Versions), (status = "4XX", body = ErrorBody)))]
+async fn versions(
+    State(app): State<App>,
+    caller: Caller,
+    Path(agent): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Versions>> {
+    caller.may(Action::SeeAgents)?;
+    let _ = find(&app, &caller, &agent, None).await?;
+    let before = paging.after.map(|after| after.parse().map_err(|_| bad_cursor())).transpose()?;
+    page(app.db.list_versions(&caller.tenant, &agent, before, limit(paging.limit)?).await?)
+}
+
+/// Lets new executions start on this version. Those that have started stay on theirs.
+#[utoipa::path(post, path = "/v1/agents/{agent}/versions/{version}/activate",
+    params(("agent" = String, Path), ("version" = i32, Path)),
+    responses((status = 200, body = Version), (status = "4XX", body = ErrorBody)))]
+async fn activate(
+    State(app): State<App>,
+    caller: Caller,
+    Path((agent, version)): Path<(String, String)>,
+) -> Result<Json<Version>> {
+    caller.may(Action::Deploy)?;
+    let number: i32 = version.parse().unwrap_or(0);
+    if !is_name(&agent) || !app.db.activate(&caller.tenant, &agent, number).await? {
+        let _ = find(&app, &caller, &agent, None).await?;
+        let why = format!("agent {agent:?} has no version {version:?}");
+        return Err(Error::NotFound("version_not_found", why));
+    }
+    find(&app, &caller, &agent, Some(number)).await
+}
+
+async fn find(app: &App, caller: &Caller, agent: &str, version: Option<i32>) -> Result<Json<Version>> {
+    if !is_name(agent) {
+        return Err(Error::no_agent(agent));
+    }
+    let row = app.db.find_version(&caller.tenant, agent, version).await?;
+    Ok(Json(row.ok_or_else(|| Error::no_agent(agent))?.try_into()?))
+}

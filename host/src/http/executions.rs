@@ -1,0 +1,415 @@
+//! Executions: start, look, cancel.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::Caller;
+use super::error::{Error, ErrorBody, Result};
+use super::extract::{Body, Query, bad_cursor, document, limit, raw};
+use super::App;
+use crate::api_key::Action;
+use crate::db::executions::{Cancelled, Filter, Idempotency, NewExecution, Started};
+use crate::db::{self, executions};
+use crate::execution::{Blame, Failure, Status, Target, is_execution_id, is_name};
+use crate::guest::Manifest;
+use crate::random;
+
+/// Longest `Idempotency-Key`, in bytes.
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+
+/// The longest that a request with `Prefer: wait=N` waits.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// How often such a request looks by itself.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(start, list))
+        .routes(routes!(show))
+        .routes(routes!(journal))
+        .routes(routes!(logs))
+        .routes(routes!(cancel))
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewBody {
+    /// `agent.function`
+    target: String,
+    /// Any JSON; null if absent.
+    #[schema(value_type = serde_json::Value)]
+    input: Option<Box<RawValue>>,
+}
+
+/// One durable invocation of a function.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Execution {
+    id: String,
+    agent: String,
+    function: String,
+    version: i32,
+    pub(super) status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    input: Option<Box<RawValue>>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    result: Option<Box<RawValue>>,
+    error: Option<Fault>,
+    /// Only of a single execution that is not finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_for: Option<WaitingFor>,
+    /// The execution that called this one.
+    parent: Option<String>,
+    attempts: i32,
+    /// How many journal entries it has.
+    entries: i32,
+    created_by: String,
+    created_at: DateTime<Utc>,
+    /// What its clocks show before the first answer.
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+}
+
+/// Why an execution failed.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Fault {
+    code: String,
+    message: String,
+    blame: Blame,
+    /// What the agent returned as its error, if it did.
+    #[schema(value_type = Option<serde_json::Value>)]
+    detail: Option<Box<RawValue>>,
+}
+
+/// What an execution waits for.
+#[derive(Serialize, utoipa::ToSchema)]
+struct WaitingFor {
+    pauses: Vec<String>,
+    /// Ids of executions that it called.
+    calls: Vec<String>,
+    /// The earliest time that it waits for.
+    until: Option<DateTime<Utc>>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct Executions {
+    items: Vec<Execution>,
+    next: Option<String>,
+}
+
+impl Execution {
+    pub(super) fn attempts(&self) -> i32 {
+        self.attempts
+    }
+
+    /// As it is in a list, without what is large.
+    pub(super) fn new(row: executions::Execution) -> Self {
+        let fault = |text: String| {
+            let failure: Failure = serde_json::from_str(&text)
+                .unwrap_or_else(|why| Failure::host("host_failure", format!("the failure cannot be read: {why}")));
+            let Failure { code, message, blame, detail } = failure;
+            Fault { code, message, blame, detail: detail.map(raw) }
+        };
+        Self {
+            id: row.execution_id,
+            agent: row.agent,
+            function: row.function,
+            version: row.version,
+            status: row.status.0,
+            input: (!row.input.is_empty()).then(|| raw(row.input)),
+            result: row.result.map(raw),
+            error: row.error.map(fault),
+            waiting_for: None,
+            parent: row.parent_id,
+            attempts: row.attempts,
+            entries: row.next_seq,
+            created_by: row.created_by,
+            created_at: row.created_at,
+            started_at: DateTime::from_timestamp_millis(row.started_ms),
+            finished_at: row.finished_at,
+        }
+    }
+}
+
+/// An execution in full.
+pub(super) async fn find(app: &App, tenant: &str, id: &str) -> Result<Execution> {
+    if !is_execution_id(id) {
+        return Err(Error::no_execution());
+    }
+    let row = app.db.find_execution(tenant, id).await?.ok_or_else(Error::no_execution)?;
+    let until = row.wake_at.filter(|_| row.status.0 == Status::Waiting);
+    let mut execution = Execution::new(row);
+    if !execution.status.is_finished() {
+        let (pauses, calls) = app.db.waits_of(tenant, id).await?;
+        execution.waiting_for = Some(WaitingFor { pauses, calls, until });
+    }
+    Ok(execution)
+}
+
+/// Starts an execution. It survives any crash from the moment of the answer.
+#[utoipa::path(post, path = "/v1/executions", request_body = NewBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters"),
+           ("Prefer" = Option<String>, Header, description = "wait=N: answer when it has finished, or after N seconds")),
+    responses((status = 200, body = Execution, description = "It has finished, or the same request came before"),
+              (status = 202, body = Execution), (status = "4XX", body = ErrorBody)))]
+async fn start(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    Body(new): Body<NewBody>,
+) -> Result<Response> {
+    caller.may(Action::Run)?;
+    let wait = preferred_wait(&headers)?;
+    let key = idempotency_key(&headers)?;
+    let target: Target = new.target.parse().map_err(|why| Error::invalid(format!("`target`: {why}")))?;
+    let input = new.input.as_deref().map_or(Ok("null"), |input| document("input", input))?;
+    let version = startable(&app, &caller, &target, input).await?;
+
+    let request = Sha256::digest(format!("{target}\0{input}"));
+    let id = random::execution_id();
+    let by = caller.via();
+    let new = NewExecution {
+        tenant: &caller.tenant,
+        id: &id,
+        target: &target,
+        version,
+        input,
+        seed: random::bytes32(),
+        idempotency: key.map(|key| Idempotency { key, request_sha256: &request }),
+        by: &by,
+    };
+    let (id, found) = match app.db.start_execution(&new).await? {
+        Started::Created => (id.clone(), false),
+        Started::Found(id) => (id, true),
+        Started::KeyReused => {
+            let why = "this Idempotency-Key was used for another request; choose a fresh one";
+            return Err(Error::Conflict("idempotency_key_reused", why.into(), None));
+        }
+    };
+    let execution = wait_until_finished(&app, &caller.tenant, &id, wait).await?;
+    let status = if found || execution.status.is_finished() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = (status, Json(execution)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/executions/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// The version that an execution of `target` starts on, if the function takes this input.
+async fn startable(app: &App, caller: &Caller, target: &Target, input: &str) -> Result<i32> {
+    let row = app.db.find_version(&caller.tenant, &target.agent, None).await?;
+    let row = row.ok_or_else(|| Error::no_agent(&target.agent))?;
+    let manifest: Manifest = serde_json::from_str(&row.manifest).map_err(|_| Error::Internal)?;
+    let Some(function) = manifest.functions.iter().find(|function| function.name == target.function) else {
+        let names: Vec<&str> = manifest.functions.iter().map(|function| function.name.as_str()).collect();
+        let why = format!("agent {:?} has no function {:?}; it has {}", target.agent, target.function, names.join(", "));
+        return Err(Error::NotFound("function_not_found", why));
+    };
+    if let Some(schema) = &function.input_schema {
+        crate::decision::check_document(&schema.to_string(), input)
+            .map_err(|why| Error::Unprocessable("invalid_input", format!("`input`: {why}"), Blame::Client))?;
+    }
+    Ok(row.version)
+}
+
+fn preferred_wait(headers: &HeaderMap) -> Result<Duration> {
+    let mut wait = Duration::ZERO;
+    for value in headers.get_all("prefer") {
+        let preferences = value.to_str().unwrap_or_default().split(',');
+        for seconds in preferences.filter_map(|preference| preference.trim().strip_prefix("wait=")) {
+            let seconds = seconds.parse().map_err(|_| Error::invalid("`Prefer: wait=N`: N is a number of seconds"))?;
+            wait = Duration::from_secs(seconds).min(WAIT_MAX);
+        }
+    }
+    Ok(wait)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let (Some(key), more) = (keys.next(), keys.next()) else { return Ok(None) };
+    let key = key.to_str().unwrap_or_default();
+    let fits = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    if fits && more.is_none() {
+        return Ok(Some(key));
+    }
+    let bound = IDEMPOTENCY_KEY_BYTES_MAX;
+    Err(Error::invalid(format!("`Idempotency-Key`: one, 1 to {bound} visible ASCII characters")))
+}
+
+async fn wait_until_finished(app: &App, tenant: &str, id: &str, wait: Duration) -> Result<Execution> {
+    let deadline = tokio::time::Instant::now() + wait;
+    let mut bell = app.db.bell().listen();
+    loop {
+        let execution = find(app, tenant, id).await?;
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        if execution.status.is_finished() || left.is_zero() {
+            return Ok(execution);
+        }
+        bell.wait(left.min(LOOK_EVERY)).await;
+    }
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    status: Option<Status>,
+    agent: Option<String>,
+    /// 1 to 100; 50 if absent.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+/// Executions, newest first, without input.
+#[utoipa::path(get, path = "/v1/executions", params(ListQuery),
+    responses((status = 200, body = Executions), (status = "4XX", body = ErrorBody)))]
+async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQuery>) -> Result<Json<Executions>> {
+    caller.may(Action::SeeExecutions)?;
+    if query.agent.as_deref().is_some_and(|agent| !is_name(agent)) {
+        return Err(Error::invalid("`agent`: not the name of an agent"));
+    }
+    let after = query.after.as_deref().map(|after| {
+        let (micros, id) = after.split_once('.').ok_or_else(bad_cursor)?;
+        let time = micros.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or_else(bad_cursor)?;
+        if is_execution_id(id) { Ok((time, id)) } else { Err(bad_cursor()) }
+    });
+    let filter = Filter { status: query.status, agent: query.agent.as_deref(), after: after.transpose()? };
+    let page = app.db.list_executions(&caller.tenant, &filter, limit(query.limit)?).await?;
+    Ok(Json(Executions { items: page.items.into_iter().map(Execution::new).collect(), next: page.next }))
+}
+
+/// An execution.
+#[utoipa::path(get, path = "/v1/executions/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = Execution), (status = "4XX", body = ErrorBody)))]
+async fn show(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Json<Execution>> {
+    caller.may(Action::SeeExecutions)?;
+    Ok(Json(find(&app, &caller.tenant, &id).await?))
+}
+
+/// One answered ask.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Entry {
+    pub(super) seq: i32,
+    /// Which ask this answers, in the order of asking.
+    op: i64,
+    #[schema(value_type = serde_json::Value)]
+    ask: Box<RawValue>,
+    #[schema(value_type = serde_json::Value)]
+    answer: Box<RawValue>,
+    /// What the agent's clocks show from this answer on.
+    at: Option<DateTime<Utc>>,
+}
+
+impl From<db::entries::EntryRow> for Entry {
+    fn from(row: db::entries::EntryRow) -> Self {
+        Self {
+            seq: row.seq,
+            op: row.op,
+            ask: raw(row.ask),
+            answer: raw(row.answer),
+            at: DateTime::from_timestamp_millis(row.at_ms),
+        }
+    }
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct Journal {
+    items: Vec<Entry>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Paging {
+    /// 1 to 100; 50 if absent.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+/// What an execution asked and was told, in the order of the answers.
+#[utoipa::path(get, path = "/v1/executions/{id}/journal", params(("id" = String, Path), Paging),
+    responses((status = 200, body = Journal), (status = "4XX", body = ErrorBody)))]
+async fn journal(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Journal>> {
+    caller.may(Action::SeeExecutions)?;
+    find(&app, &caller.tenant, &id).await?;
+    let after = paging.after.map(|after| after.parse().map_err(|_| bad_cursor())).transpose()?;
+    let page = app.db.entries(&caller.tenant, &id, after, limit(paging.limit)?).await?;
+    Ok(Json(Journal { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
+}
+
+/// A line that an agent printed.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct LogLine {
+    /// How many answers it had been given before.
+    pub(super) slice: i32,
+    pub(super) line: i32,
+    /// `stdout` or `stderr`.
+    stream: String,
+    text: String,
+}
+
+impl From<db::logs::LogLine> for LogLine {
+    fn from(row: db::logs::LogLine) -> Self {
+        Self { slice: row.slice, line: row.line, stream: row.stream, text: row.text }
+    }
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct Logs {
+    items: Vec<LogLine>,
+    next: Option<String>,
+}
+
+/// What an execution printed.
+#[utoipa::path(get, path = "/v1/executions/{id}/logs", params(("id" = String, Path), Paging),
+    responses((status = 200, body = Logs), (status = "4XX", body = ErrorBody)))]
+async fn logs(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Logs>> {
+    caller.may(Action::SeeExecutions)?;
+    find(&app, &caller.tenant, &id).await?;
+    let after = paging.after.as_deref().map(|after| -> Result<_> {
+        let (slice, line) = after.split_once('.').ok_or_else(bad_cursor)?;
+        Ok((slice.parse().map_err(|_| bad_cursor())?, line.parse().map_err(|_| bad_cursor())?))
+    });
+    let page = app.db.logs(&caller.tenant, &id, after.transpose()?, limit(paging.limit)?).await?;
+    Ok(Json(Logs { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
+}
+
+/// Stops an execution and its unfinished children for good.
+#[utoipa::path(post, path = "/v1/executions/{id}/cancel", params(("id" = String, Path)),
+    responses((status = 200, body = Execution), (status = "4XX", body = ErrorBody)))]
+async fn cancel(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Json<Execution>> {
+    caller.may(Action::Run)?;
+    if !is_execution_id(&id) {
+        return Err(Error::no_execution());
+    }
+    match app.db.cancel_execution(&caller.tenant, &id).await? {
+        Cancelled::Done => Ok(Json(find(&app, &caller.tenant, &id).await?)),
+        Cancelled::NotFound => Err(Error::no_execution()),
+        Cancelled::AlreadyFinished => {
+            let why = "this execution has finished; there is nothing to cancel";
+            Err(Error::Conflict("already_finished", why.into(), None))
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Reads bodies, queries and texts, within bounds and with our own errors.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::error::{Error, Result};
+use super::{BODY_TIMEOUT, JSON_BODY_BYTES_MAX};
+use crate::execution::JSON_BYTES_MAX;
+
+/// How many items a page has, if the client does not say, and at the most.
+const PAGE_DEFAULT: i64 = 50;
+const PAGE_MAX: i64 = 100;
+
+/// A JSON body of at most 1 MiB and a bit.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self> {
+        if !is_json(request.headers()) {
+            return Err(Error::UnsupportedMediaType("application/json"));
+        }
+        parse(&bytes(request, JSON_BODY_BYTES_MAX).await?).map(Self)
+    }
+}
+
+/// A query string.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self> {
+        let query = axum::extract::Query::try_from_uri(&parts.uri);
+        query.map(|query| Self(query.0)).map_err(|why| Error::invalid(format!("the query: {}", why.body_text())))
+    }
+}
+
+/// Reads the body, never holding more of it than `bytes_max`.
+pub(super) async fn bytes(request: Request, bytes_max: usize) -> Result<Bytes> {
+    if request.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err(Error::UnsupportedMediaType("application/json"));
+    }
+    let read = axum::body::to_bytes(request.into_body(), bytes_max);
+    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+        Err(_) => Err(Error::RequestTimeout),
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => {
+            // Too long, or the client went away; nobody reads the answer then.
+            tracing::debug!(%error, "a body was not read to its end");
+            Err(Error::TooLarge(bytes_max))
+        }
+    }
+}
+
+/// Reads JSON, telling what is no JSON from what is not the right JSON.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|why| {
+        let code = if why.is_data() { "invalid_request" } else { "invalid_json" };
+        Error::BadRequest(code, format!("the body: {why}"))
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// A text of a client's, within its bound, that Postgres can keep.
+pub(super) fn text<'a>(field: &str, value: &'a str, bytes_max: usize) -> Result<&'a str> {
+    if value.len() > bytes_max || value.contains('\0') {
+        return Err(Error::invalid(format!("`{field}`: at most {bytes_max} bytes, and no NUL")));
+    }
+    Ok(value)
+}
+
+/// A JSON document of a client's: bounded, not nested too deep, verbatim.
+pub(super) fn document<'a>(field: &str, value: &'a RawValue) -> Result<&'a str> {
+    let text = value.get();
+    if text.len() > JSON_BYTES_MAX {
+        return Err(Error::TooLarge(JSON_BYTES_MAX));
+    }
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(_) => Ok(text),
+        Err(why) => Err(Error::invalid(format!("`{field}`: {why}"))),
+    }
+}
+
+/// How many items a page is to have.
+pub(super) fn limit(asked: Option<i64>) -> Result<i64> {
+    match asked {
+        None => Ok(PAGE_DEFAULT),
+        Some(limit) if (1..=PAGE_MAX).contains(&limit) => Ok(limit),
+        Some(_) => Err(Error::invalid(format!("`limit` is 1 to {PAGE_MAX}"))),
+    }
+}
+
+/// The error for an `after` that no page gave.
+pub(super) fn bad_cursor() -> Error {
+    Error::invalid("`after` is the `next` of the page before")
+}
+
+/// JSON text from a row, to be shown as it is.
+pub(super) fn raw(text: String) -> Box<RawValue> {
+    RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}

@@ -1,0 +1,256 @@
+//! The inbox: pauses, and decisions by API key.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::Caller;
+use super::error::{Error, ErrorBody, Result};
+use super::extract::{Body, Query, bad_cursor, document, limit, raw, text};
+use super::App;
+use crate::api_key::Action;
+use crate::db::pauses::{self, Decided, Filter, NewDecision};
+use crate::decision::CHOICE_BYTES_MAX;
+use crate::execution::{Blame, is_execution_id, pause_id, split_pause_id};
+use crate::metrics;
+
+/// Longest feedback and reviewer's name, in bytes.
+const FEEDBACK_BYTES_MAX: usize = 64 << 10;
+pub(super) const REVIEWER_BYTES_MAX: usize = 256;
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(decide))
+}
+
+/// An ask for a human decision.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Pause {
+    /// `{execution}:{approval_request_id}`
+    id: String,
+    execution: String,
+    agent: String,
+    function: String,
+    approval_request_id: String,
+    approval_request_url: Option<String>,
+    title: Option<String>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    payload: Option<Box<RawValue>>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    response_schema: Option<Box<RawValue>>,
+    choices: Vec<String>,
+    /// `early`, `open`, `decided`, `expired` or `cancelled`.
+    status: String,
+    decision: Option<Decision>,
+    opened_at: Option<DateTime<Utc>>,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+/// What was decided, and by whom.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Decision {
+    decision: String,
+    feedback: Option<String>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    response: Option<Box<RawValue>>,
+    reviewer: Option<String>,
+    /// `key:{id}` or `webhook:{webhook-id}`.
+    via: Option<String>,
+    decided_at: Option<DateTime<Utc>>,
+}
+
+impl From<pauses::Pause> for Pause {
+    fn from(row: pauses::Pause) -> Self {
+        let decision = row.decision.map(|decision| Decision {
+            decision,
+            feedback: row.feedback,
+            response: row.response.map(raw),
+            reviewer: row.reviewer,
+            via: row.via,
+            decided_at: row.decided_at,
+        });
+        Self {
+            id: pause_id(&row.execution_id, &row.approval_request_id),
+            execution: row.execution_id,
+            agent: row.agent,
+            function: row.function,
+            approval_request_id: row.approval_request_id,
+            approval_request_url: row.approval_request_url,
+            title: row.title,
+            payload: row.payload.map(raw),
+            response_schema: row.response_schema.map(raw),
+            choices: row.choices,
+            status: row.status,
+            decision,
+            opened_at: row.opened_at,
+            expires_at: row.expires_at,
+        }
+    }
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct Pauses {
+    items: Vec<Pause>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum PauseStatus {
+    Early,
+    Open,
+    Decided,
+    Expired,
+    Cancelled,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    status: Option<PauseStatus>,
+    execution: Option<String>,
+    /// 1 to 100; 50 if absent.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+/// Pauses, oldest first.
+#[utoipa::path(get, path = "/v1/pauses", params(ListQuery),
+    responses((status = 200, body = Pauses), (status = "4XX", body = ErrorBody)))]
+async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQuery>) -> Result<Json<Pauses>> {
+    caller.may(Action::SeePauses)?;
+    if query.execution.as_deref().is_some_and(|id| !is_execution_id(id)) {
+        return Err(Error::no_execution());
+    }
+    let status = query.status.map(|status| match status {
+        PauseStatus::Early => "early",
+        PauseStatus::Open => "open",
+        PauseStatus::Decided => "decided",
+        PauseStatus::Expired => "expired",
+        PauseStatus::Cancelled => "cancelled",
+    });
+    let after = query.after.as_deref().map(|after| {
+        let (micros, rest) = after.split_once('.').ok_or_else(bad_cursor)?;
+        let time = micros.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or_else(bad_cursor)?;
+        let (execution, name) = rest.split_once('.').ok_or_else(bad_cursor)?;
+        if rest.contains('\0') { Err(bad_cursor()) } else { Ok((time, execution, name)) }
+    });
+    let filter = Filter {
+        status,
+        execution: query.execution.as_deref(),
+        approval_request_id: None,
+        after: after.transpose()?,
+    };
+    let page = app.db.list_pauses(&caller.tenant, &filter, limit(query.limit)?).await?;
+    Ok(Json(Pauses { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
+}
+
+/// A pause.
+#[utoipa::path(get, path = "/v1/pauses/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = Pause), (status = "4XX", body = ErrorBody)))]
+async fn show(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Json<Pause>> {
+    caller.may(Action::SeePauses)?;
+    let (execution, name) = split_pause_id(&id).ok_or_else(Error::no_pause)?;
+    let row = app.db.find_pause(&caller.tenant, execution, name).await?.ok_or_else(Error::no_pause)?;
+    Ok(Json(row.into()))
+}
+
+/// What a reviewer decides.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewBody {
+    /// One of the pause's choices.
+    decision: String,
+    feedback: Option<String>,
+    /// What the pause's `response_schema` asks for.
+    #[schema(value_type = Option<serde_json::Value>)]
+    response: Option<Box<RawValue>>,
+}
+
+/// What became of a decision.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Outcome {
+    /// `accepted`, or `duplicate` if it had been decided just so before.
+    outcome: &'static str,
+    pause: Pause,
+}
+
+/// Decides a pause. The decision is durable before the answer; the first one wins.
+#[utoipa::path(post, path = "/v1/pauses/{id}/decision", params(("id" = String, Path)), request_body = NewBody,
+    responses((status = 200, body = Outcome), (status = "4XX", body = ErrorBody)))]
+async fn decide(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Body(new): Body<NewBody>,
+) -> Result<Json<Outcome>> {
+    caller.may(Action::Decide)?;
+    let (execution, approval_request_id) = split_pause_id(&id).ok_or_else(Error::no_pause)?;
+    let Checked { decision, feedback, response } =
+        check(&new.decision, new.feedback.as_deref(), new.response.as_deref())?;
+    let via = caller.via();
+    let new = NewDecision {
+        tenant: &caller.tenant,
+        execution,
+        approval_request_id,
+        decision,
+        feedback,
+        response,
+        reviewer: Some(&caller.name),
+        via: &via,
+        delivery: None,
+    };
+    outcome(app.db.decide(&new).await?)
+}
+
+/// A decision whose parts are within their bounds.
+pub(super) struct Checked<'a> {
+    pub(super) decision: &'a str,
+    pub(super) feedback: Option<&'a str>,
+    pub(super) response: Option<&'a str>,
+}
+
+pub(super) fn check<'a>(
+    decision: &'a str,
+    feedback: Option<&'a str>,
+    response: Option<&'a RawValue>,
+) -> Result<Checked<'a>> {
+    Ok(Checked {
+        decision: text("decision", decision, CHOICE_BYTES_MAX)?,
+        feedback: feedback.map(|feedback| text("feedback", feedback, FEEDBACK_BYTES_MAX)).transpose()?,
+        response: response.map(|response| document("response", response)).transpose()?,
+    })
+}
+
+/// The answer to a decision: the table in docs/api.md.
+pub(super) fn outcome(decided: Decided) -> Result<Json<Outcome>> {
+    metrics::decision(match &decided {
+        Decided::Accepted(_) => "accepted",
+        Decided::Duplicate(_) => "duplicate",
+        Decided::AlreadyDecided(_) => "already_decided",
+        Decided::Closed => "closed",
+        Decided::NotFound => "not_found",
+        Decided::Unfit(_) => "invalid",
+        Decided::WebhookIdReused => "webhook_id_reused",
+    });
+    match decided {
+        Decided::Accepted(pause) => Ok(Json(Outcome { outcome: "accepted", pause: pause.into() })),
+        Decided::Duplicate(pause) => Ok(Json(Outcome { outcome: "duplicate", pause: pause.into() })),
+        Decided::AlreadyDecided(pause) => {
+            let decided = serde_json::to_value(Pause::from(pause).decision).unwrap_or_default();
+            let why = "this pause was decided otherwise before; the first decision stands";
+            Err(Error::Conflict("already_decided", why.into(), Some(("decided", decided))))
+        }
+        Decided::Closed => Err(Error::PauseClosed),
+        Decided::NotFound => Err(Error::no_pause()),
+        Decided::Unfit(unfit) => Err(Error::Unprocessable("invalid_decision", unfit.to_string(), Blame::Client)),
+        Decided::WebhookIdReused => {
+            let why = "this webhook-id came before with another body; choose a fresh one for each message";
+            Err(Error::Conflict("webhook_id_reused", why.into(), None))
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Decisions that prove by a signature that they come from the tenant.
+
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::HeaderMap;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::error::{Error, ErrorBody, Result};
+use super::extract::{self, text};
+use super::pauses::{Checked, Outcome, REVIEWER_BYTES_MAX, check, outcome};
+use super::App;
+use crate::db::pauses::{Delivery, Filter, NewDecision};
+use crate::execution::{is_approval_request_id, is_execution_id, is_tenant, pause_id, split_pause_id};
+use crate::signature::{self, Headers, Secret};
+
+/// Largest body of a signed webhook, in bytes: all of it is read before anything is known of its sender.
+const WEBHOOK_BYTES_MAX: usize = 256 << 10;
+
+/// How many candidates an ambiguous decision is shown.
+const CANDIDATES_SHOWN: i64 = 20;
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(decide))
+}
+
+/// What a reviewer decides, and on which pause: `pause_id`, or `execution_id` with `approval_request_id`, or
+/// `approval_request_id` alone when exactly one open pause of the tenant bears it.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewBody {
+    pause_id: Option<String>,
+    execution_id: Option<String>,
+    approval_request_id: Option<String>,
+    /// One of the pause's choices.
+    decision: String,
+    feedback: Option<String>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    response: Option<Box<RawValue>>,
+    /// Who decided, as the sender claims.
+    reviewer: Option<String>,
+}
+
+/// Decides a pause, proved by a signature of Standard Webhooks.
+#[utoipa::path(post, path = "/v1/webhooks/{tenant}", security(()), request_body = NewBody,
+    params(("tenant" = String, Path), ("webhook-id" = String, Header), ("webhook-timestamp" = String, Header),
+           ("webhook-signature" = String, Header)),
+    responses((status = 200, body = Outcome), (status = "4XX", body = ErrorBody)))]
+async fn decide(State(app): State<App>, Path(tenant): Path<String>, request: Request) -> Result<Json<Outcome>> {
+    let headers = request.headers().clone();
+    let body = extract::bytes(request, WEBHOOK_BYTES_MAX).await?;
+    let webhook_id = verify(&app, &tenant, &headers, &body).await?;
+
+    let new: NewBody = extract::parse(&body)?;
+    let (execution, approval_request_id) = addressed(&app, &tenant, &new).await?;
+    let Checked { decision, feedback, response } =
+        check(&new.decision, new.feedback.as_deref(), new.response.as_deref())?;
+    let reviewer = new.reviewer.as_deref();
+    let reviewer = reviewer.map(|reviewer| text("reviewer", reviewer, REVIEWER_BYTES_MAX)).transpose()?;
+    let (via, body_sha256) = (format!("webhook:{webhook_id}"), Sha256::digest(&body));
+    let new = NewDecision {
+        tenant: &tenant,
+        execution: &execution,
+        approval_request_id: &approval_request_id,
+        decision,
+        feedback,
+        response,
+        reviewer,
+        via: &via,
+        delivery: Some(Delivery { webhook_id, body_sha256: &body_sha256 }),
+    };
+    outcome(app.db.decide(&new).await?)
+}
+
+/// Checks the signature, and returns the id that it covers. All that can be wrong looks the same from outside.
+async fn verify<'a>(app: &App, tenant: &str, headers: &'a HeaderMap, body: &[u8]) -> Result<&'a str> {
+    let one = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => value.to_str().map_err(|_| Error::InvalidSignature),
+            _ => Err(Error::InvalidSignature),
+        }
+    };
+    let signed =
+        Headers { id: one("webhook-id")?, timestamp: one("webhook-timestamp")?, signature: one("webhook-signature")? };
+    if !is_tenant(tenant) {
+        return Err(Error::InvalidSignature);
+    }
+    let secrets: Vec<Secret> =
+        app.db.webhook_secrets(tenant).await?.iter().filter_map(|secret| secret.parse().ok()).collect();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    signature::verify(&secrets, &signed, body, now).map_err(|invalid| {
+        tracing::info!(tenant.id = tenant, reason = invalid.reason(), "refused a webhook");
+        Error::InvalidSignature
+    })?;
+    Ok(signed.id)
+}
+
+/// The execution and the name of the pause that a decision is for.
+async fn addressed(app: &App, tenant: &str, new: &NewBody) -> Result<(String, String)> {
+    match (&new.pause_id, &new.execution_id, &new.approval_request_id) {
+        (Some(pause), None, None) => {
+            let (execution, name) = split_pause_id(pause).ok_or_else(Error::no_pause)?;
+            Ok((execution.into(), name.into()))
+        }
+        (None, Some(execution), Some(name)) => {
+            if !is_execution_id(execution) || !is_approval_request_id(name) {
+                return Err(Error::no_pause());
+            }
+            Ok((execution.clone(), name.clone()))
+        }
+        (None, None, Some(name)) => only_open(app, tenant, name).await,
+        _ => Err(Error::invalid(
+            "send `pause_id`, or `execution_id` and `approval_request_id`, or `approval_request_id` alone",
+        )),
+    }
+}
+
+async fn only_open(app: &App, tenant: &str, name: &str) -> Result<(String, String)> {
+    if !is_approval_request_id(name) {
+        return Err(Error::no_pause());
+    }
+    let filter = Filter { status: Some("open"), approval_request_id: Some(name), ..Filter::default() };
+    let mut open = app.db.list_pauses(tenant, &filter, CANDIDATES_SHOWN).await?.items;
+    match open.len() {
+        0 => Err(Error::no_pause()),
+        1 => Ok((open.remove(0).execution_id, name.into())),
+        _ => {
+            let ids: Vec<Value> =
+                open.iter().map(|pause| json!(pause_id(&pause.execution_id, &pause.approval_request_id))).collect();
+            let why = "several open pauses bear this approval_request_id; name one by `pause_id`";
+            Err(Error::Conflict("ambiguous_pause", why.into(), Some(("candidates", Value::Array(ids)))))
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Countersign: a durable host for WebAssembly agents that wait for people. ARCHITECTURE.md tells the way of one
+//! execution; the modules below are in the order in which to read them.
+#![deny(unsafe_code)]
+
+pub mod execution; // what an execution is called, and which states it may move between
+pub mod journal; // what it asked and was told
+pub mod decision; // what a reviewer may decide, and whether a decision fits
+pub mod signature; // how a webhook proves who sent it
+pub mod api_key; // how a caller proves who it is, and what it may do
+pub mod db; // the rows: the only place with SQL
+pub mod http; // clients write rows here …
+pub mod worker; // … and workers act on them here
+pub mod guest; // one component, one instance, one slice at a time: the only place with wasmtime
+pub mod effects; // what an ask does outside the sandbox
+pub mod serve; // all of it together, from configuration to the end
+pub mod config; // every setting, and what the data directory holds
+pub mod cli; // the command line
+
+mod crash; // where a test may have the host die
+mod metrics; // what a host counts
+mod random; // random bytes from the operating system
+
+pub use serve::{create_tenant, serve};

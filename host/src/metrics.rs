@@ -1,0 +1,56 @@
+//! What this host counts.
+
+use std::sync::LazyLock;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::db::pauses::Open;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Label {
+    outcome: &'static str,
+}
+
+#[derive(Default)]
+struct Metrics {
+    attempts: Family<Label, Counter>,
+    decisions: Family<Label, Counter>,
+    open_pauses: Gauge,
+    oldest_pause: Gauge<f64, AtomicU64>,
+}
+
+static METRICS: LazyLock<(Registry, Metrics)> = LazyLock::new(|| {
+    let metrics = Metrics::default();
+    let mut registry = Registry::with_prefix("countersign");
+    registry.register("attempts", "Attempts of this host by how they ended", metrics.attempts.clone());
+    registry.register("decisions", "Decisions that reached this host by what became of them", metrics.decisions.clone());
+    registry.register("open_pauses", "Pauses that wait for a decision", metrics.open_pauses.clone());
+    registry.register("oldest_pause_seconds", "How long the oldest of them has waited", metrics.oldest_pause.clone());
+    (registry, metrics)
+});
+
+/// Counts an attempt.
+pub(crate) fn attempt(outcome: &'static str) {
+    METRICS.1.attempts.get_or_create(&Label { outcome }).inc();
+}
+
+/// Counts a decision.
+pub(crate) fn decision(outcome: &'static str) {
+    METRICS.1.decisions.get_or_create(&Label { outcome }).inc();
+}
+
+/// All of it, in the OpenMetrics text format.
+pub(crate) fn text(open: &Open) -> String {
+    let (registry, metrics) = &*METRICS;
+    metrics.open_pauses.set(open.count);
+    metrics.oldest_pause.set(open.oldest_seconds);
+    let mut written = String::new();
+    // Writing to a string cannot fail.
+    let _ = text::encode(&mut written, registry);
+    written
+}

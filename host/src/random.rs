@@ -1,0 +1,16 @@
+//! Random bytes from the operating system.
+
+use uuid::Uuid;
+
+/// 32 bytes, of which 244 bits are random: two version-4 UUIDs.
+pub(crate) fn bytes32() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(Uuid::new_v4().as_bytes());
+    bytes[16..].copy_from_slice(Uuid::new_v4().as_bytes());
+    bytes
+}
+
+/// A fresh id of an execution. Later ones sort after earlier ones, which keeps indexes dense.
+pub(crate) fn execution_id() -> String {
+    format!("exec_{}", Uuid::now_v7().simple())
+}

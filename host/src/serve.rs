@@ -1,0 +1,130 @@
+//! One host, from its configuration to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::api_key::Role;
+use crate::config::{self, Config, DataDir};
+use crate::db::Db;
+use crate::db::embedded::Embedded;
+use crate::effects::ai::{Models, Settings};
+use crate::execution::is_tenant;
+use crate::guest::{Cache, Engine, Limits};
+use crate::http::{self, App};
+use crate::worker::Worker;
+
+/// The tenant that every installation has.
+const DEFAULT_TENANT: &str = "default";
+
+/// How long requests that are under way may take to end when the host stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs a host until SIGINT or SIGTERM.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let data = DataDir::open(&config.data_dir)?;
+    let (db, postgres) = database(&config, &data).await?;
+    let app = start(&config, &data, &db).await?;
+    let stop = CancellationToken::new();
+    let worker = tokio::spawn(worker(&config, &data, &app)?.run(stop.clone()));
+
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}; choose another --listen", config.listen))?;
+    tracing::info!(
+        address = %listener.local_addr()?, data_dir = %data.path().display(), worker = data.worker,
+        "countersign is ready"
+    );
+    let stopping = stop.clone();
+    let server = axum::serve(listener, http::router(app)).with_graceful_shutdown(async move {
+        stopping.cancelled().await;
+    });
+    let mut server = tokio::spawn(async move { server.await });
+    let served = tokio::select! {
+        served = &mut server => served.context("the HTTP server")?.context("the HTTP server"),
+        signal = stop_signal() => signal,
+    };
+    tracing::info!("stopping");
+    stop.cancel();
+    if tokio::time::timeout(DRAIN, &mut server).await.is_err() {
+        server.abort();
+    }
+    worker.await?;
+    db.close().await;
+    if let Some(postgres) = postgres {
+        postgres.stop().await?;
+    }
+    served
+}
+
+/// Creates a tenant, directly in the database, and returns an operator's key for it.
+pub async fn create_tenant(config: Config, tenant: String) -> anyhow::Result<String> {
+    anyhow::ensure!(is_tenant(&tenant), "a tenant's name is 1 to 64 of a-z 0-9 -, a letter or digit first");
+    let data = DataDir::open(&config.data_dir)?;
+    let (db, postgres) = database(&config, &data).await?;
+    anyhow::ensure!(db.create_tenant(&tenant).await?, "there is a tenant {tenant:?} already");
+    let (_, key) = http::new_key(&db, &tenant, "operator", Role::Operator, None).await?;
+    db.close().await;
+    if let Some(postgres) = postgres {
+        postgres.stop().await?;
+    }
+    Ok(key)
+}
+
+async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(Db, Option<Embedded>)> {
+    if let Some(url) = &config.database_url {
+        let db = Db::connect(url).await.context("the database of DATABASE_URL")?;
+        return Ok((db, None));
+    }
+    let postgres = Embedded::start(data.path()).await?;
+    let db = Db::connect(postgres.url()).await.context("the private Postgres")?;
+    Ok((db, Some(postgres)))
+}
+
+/// Makes the host ready: its default tenant and key, its engine, and what an earlier host of this name left behind.
+async fn start(config: &Config, data: &DataDir, db: &Db) -> anyhow::Result<App> {
+    if db.create_tenant(DEFAULT_TENANT).await? || !data.api_key_file().exists() {
+        // A key that a crash kept from being written down is never used; the next start makes another.
+        let name = format!("first operator of {}", data.worker);
+        let (_, key) = http::new_key(db, DEFAULT_TENANT, &name, Role::Operator, None).await?;
+        let _ = std::fs::remove_file(data.api_key_file());
+        config::secret(&data.api_key_file(), || format!("{key}\n").into_bytes())?;
+        tracing::info!(path = %data.api_key_file().display(), "wrote an operator's key for the tenant `default`");
+    }
+    if data.is_sole {
+        let count = db.rescue(Some(&data.worker)).await?;
+        tracing::info!(count, "took up what this host was driving when it died");
+    }
+    let (directory, key) = data.cache()?;
+    let engine = Engine::new().map_err(|why| anyhow::anyhow!("the WebAssembly engine: {why:#}"))?;
+    tracing::debug!(concurrency = config.concurrency, "engine ready");
+    Ok(App { db: db.clone(), cache: Cache::new(engine, directory, key) })
+}
+
+fn worker(config: &Config, data: &DataDir, app: &App) -> anyhow::Result<Worker> {
+    let models = Models::new(Settings {
+        base_url: config.ai_base_url.clone(),
+        api_key: config.ai_key.clone(),
+        default_model: config.ai_model.clone(),
+    })?;
+    Ok(Worker {
+        db: app.db.clone(),
+        cache: app.cache.clone(),
+        models: Arc::new(models),
+        limits: Limits::default(),
+        name: data.worker.clone(),
+        lease: Duration::from_secs(config.lease_seconds),
+        concurrency: config.concurrency as usize,
+    })
+}
+
+async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,176 @@
+//! Claims executions that are due, drives each until it has to wait or has ended, and settles it.
+//!
+//! Knows nothing of HTTP: they meet in Postgres.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::db::attempts::Claim;
+use crate::db::{self, Db};
+use crate::effects::ai::Models;
+use crate::guest::{Cache, Limits};
+use crate::metrics;
+
+mod attempt;
+mod live;
+
+use attempt::{End, Error};
+
+/// How often to look for work that nobody rang for.
+const POLL: Duration = Duration::from_millis(500);
+
+/// How often to look for executions whose worker has vanished.
+const RESCUE_EVERY: Duration = Duration::from_secs(1);
+
+/// After how many attempts in a row without progress an execution fails.
+const FAILURES_MAX: i32 = 12;
+
+/// The pause after the first failure, which then doubles, up to the second.
+const BACKOFF: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// How many executions one claim takes at the most.
+const CLAIM_MAX: usize = 16;
+
+/// What a worker needs to drive executions. Cheap to clone.
+#[derive(Clone)]
+pub struct Worker {
+    pub db: Db,
+    pub cache: Cache,
+    pub models: Arc<Models>,
+    pub limits: Limits,
+    /// This host's name in the rows.
+    pub name: String,
+    /// How long a claim holds without being renewed.
+    pub lease: Duration,
+    /// How many executions this host drives at once.
+    pub concurrency: usize,
+}
+
+impl Worker {
+    /// Drives executions until `stop`; then gives back what it holds.
+    pub async fn run(self, stop: CancellationToken) {
+        let slots = Arc::new(Semaphore::new(self.concurrency));
+        let attempts = TaskTracker::new();
+        let mut bell = self.db.bell().listen();
+        let mut rescued = Instant::now();
+        while !stop.is_cancelled() {
+            if rescued.elapsed() >= RESCUE_EVERY {
+                rescued = Instant::now();
+                self.rescue().await;
+            }
+            let wait = match self.claim(&slots, &attempts, &stop).await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::warn!(%error, "no executions could be claimed; trying again");
+                    POLL
+                }
+            };
+            tokio::select! {
+                () = bell.wait(wait) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        attempts.close();
+        attempts.wait().await;
+        if let Err(error) = self.db.rescue(Some(&self.name)).await {
+            tracing::warn!(%error, "what this host was driving could not be given back; its leases will run out");
+        }
+    }
+
+    async fn rescue(&self) {
+        match self.db.rescue(None).await {
+            Ok(0) => {}
+            Ok(count) => tracing::warn!(count, "took back executions whose worker had vanished"),
+            Err(error) => tracing::warn!(%error, "could not look for executions whose worker has vanished"),
+        }
+    }
+
+    /// Claims as much as there are free slots, and says how long to wait before the next look.
+    async fn claim(
+        &self,
+        slots: &Arc<Semaphore>,
+        attempts: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> db::Result<Duration> {
+        let free = slots.available_permits().min(CLAIM_MAX);
+        if free == 0 {
+            // A slot that becomes free is worth a look at once.
+            let _ = tokio::time::timeout(POLL, slots.acquire()).await;
+            return Ok(Duration::ZERO);
+        }
+        let claims = self.db.claim(&self.name, free as i64, self.lease).await?;
+        let full = claims.len() == free;
+        for claim in claims {
+            crate::crash::point("after_claim");
+            let Ok(slot) = slots.clone().try_acquire_owned() else { break };
+            let (worker, stop) = (self.clone(), stop.clone());
+            attempts.spawn(async move {
+                worker.attempt(claim, &stop).await;
+                drop(slot);
+            });
+        }
+        if full {
+            return Ok(Duration::ZERO);
+        }
+        Ok(self.db.next_due().await?.unwrap_or(POLL).clamp(Duration::from_millis(1), POLL))
+    }
+
+    /// Drives one execution, and never lets a failure of its own get lost.
+    async fn attempt(&self, claim: Claim, stop: &CancellationToken) {
+        let began = Instant::now();
+        let driven = tokio::select! {
+            driven = attempt::drive(self, &claim) => driven,
+            () = self.hold(&claim) => Ok(End::Lost),
+            () = stop.cancelled() => return,
+        };
+        let duration_ms = began.elapsed().as_millis() as u64;
+        metrics::attempt(driven.as_ref().map_or("failed", End::as_str));
+        match driven {
+            Ok(end) => tracing::debug!(
+                tenant.id = claim.tenant, execution.id = claim.execution, end = end.as_str(), duration_ms, "attempt"
+            ),
+            Err(error) => self.fail(&claim, &error).await,
+        }
+    }
+
+    /// Renews the lease for as long as it is polled. Returns when the claim is lost.
+    async fn hold(&self, claim: &Claim) {
+        let every = self.lease / 3;
+        let mut held_until = Instant::now() + self.lease;
+        loop {
+            tokio::time::sleep(every).await;
+            // Counted from before the request, so that we never believe to hold longer than Postgres does.
+            let asked = Instant::now();
+            match self.db.renew(claim, self.lease).await {
+                Ok(Ok(())) => held_until = asked + self.lease,
+                Ok(Err(_fenced)) => return,
+                Err(error) => tracing::warn!(execution.id = claim.execution, %error, "a lease could not be renewed"),
+            }
+            if Instant::now() + every >= held_until {
+                return;
+            }
+        }
+    }
+
+    /// Gives an execution back for another attempt, or up, if the host failed at it too often.
+    async fn fail(&self, claim: &Claim, error: &Error) {
+        tracing::error!(
+            tenant.id = claim.tenant, execution.id = claim.execution, failures = claim.failures, %error,
+            "the host failed at an execution"
+        );
+        let given_back = if claim.failures + 1 >= FAILURES_MAX {
+            attempt::give_up(self, claim, error).await
+        } else {
+            let backoff = BACKOFF.saturating_mul(1 << claim.failures.clamp(0, 10)).min(BACKOFF_MAX);
+            self.db.release(claim, backoff).await.map(|_| ())
+        };
+        if let Err(error) = given_back {
+            tracing::warn!(execution.id = claim.execution, %error, "it could not be given back; its lease will run out");
+        }
+    }
+}

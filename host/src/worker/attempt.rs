@@ -1,0 +1,194 @@
+//! One drive of one execution: replay what is in the journal, go on live, suspend or settle.
+
+use std::sync::Arc;
+
+use super::Worker;
+use super::live::{Live, Next};
+use crate::crash;
+use crate::db;
+use crate::db::attempts::{Claim, Fenced, Outcome};
+use crate::db::logs::LogLine;
+use crate::execution::Failure;
+use crate::guest::{Call, Component, Guest, State, Stream};
+use crate::journal::Entry;
+
+/// How an attempt ended.
+pub(super) enum End {
+    /// It waits, as rows.
+    Suspended,
+    /// It has its outcome.
+    Settled,
+    /// It is not ours any more.
+    Lost,
+}
+
+impl End {
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Suspended => "suspended",
+            Self::Settled => "settled",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// What the host failed at. Another attempt may succeed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Db(#[from] db::Error),
+    #[error("the component of version {0} is not in the database")]
+    NoComponent(i32),
+    #[error("the component could not be made ready: {0}")]
+    Component(#[from] crate::guest::Invalid),
+    #[error("the answer to ask {0} does not fit it")]
+    Misfit(u64),
+}
+
+/// Drives an execution until it waits, has ended, or is not ours any more.
+///
+/// No transaction is open while the guest runs or a model answers.
+pub(super) async fn drive(worker: &Worker, claim: &Claim) -> Result<End, Error> {
+    let component = component(worker, claim).await?;
+    let journal = worker.db.journal(&claim.tenant, &claim.execution).await?;
+    let mut attempt = Attempt { worker, claim, guest: start(worker, claim, &component), seq: 0, live_from: journal.len() };
+    let mut live = Live::new(worker, claim);
+
+    attempt.guest.run_slice().await;
+    live.note(&mut attempt.guest);
+    for entry in &journal {
+        if let Err(mismatch) = attempt.guest.replay(attempt.seq, entry) {
+            let failure = Failure::guest("mismatch", mismatch.to_string());
+            return settle(worker, claim, &Outcome::Failed(failure)).await;
+        }
+        live.answered(entry.op, &entry.answer);
+        // What was printed in a slice whose end is in the journal has been kept.
+        attempt.guest.take_log();
+        attempt.seq += 1;
+        attempt.guest.run_slice().await;
+        live.note(&mut attempt.guest);
+    }
+    crash::point("after_replay");
+    attempt.go_on(live).await
+}
+
+/// Writes that the host has failed at this execution for good.
+pub(super) async fn give_up(worker: &Worker, claim: &Claim, error: &Error) -> db::Result<()> {
+    let message = format!("this host failed at it {} times in a row, the last time because: {error}", claim.failures + 1);
+    let outcome = Outcome::Failed(Failure::host("host_failure", message));
+    worker.db.settle(claim, &outcome).await.map(|_| ())
+}
+
+async fn settle(worker: &Worker, claim: &Claim, outcome: &Outcome) -> Result<End, Error> {
+    crash::point("before_settle");
+    let settled = worker.db.settle(claim, outcome).await?;
+    crash::point("after_settle");
+    Ok(if settled.is_ok() { End::Settled } else { End::Lost })
+}
+
+async fn component(worker: &Worker, claim: &Claim) -> Result<Component, Error> {
+    if let Some(component) = worker.cache.find(&claim.digest).await {
+        return Ok(component);
+    }
+    let wasm = worker.db.component_bytes(&claim.tenant, &claim.digest).await?;
+    let wasm: Arc<[u8]> = wasm.ok_or(Error::NoComponent(claim.version))?.into();
+    Ok(worker.cache.compile(&claim.digest, wasm).await?)
+}
+
+fn start(worker: &Worker, claim: &Claim, component: &Component) -> Guest {
+    let call = Call {
+        execution_id: claim.execution.clone(),
+        function: claim.function.clone(),
+        input: claim.input.clone(),
+        seed: claim.seed,
+        started: claim.started,
+        limits: worker.limits.clone(),
+    };
+    Guest::start(component, call)
+}
+
+struct Attempt<'a> {
+    worker: &'a Worker,
+    claim: &'a Claim,
+    guest: Guest,
+    /// How many entries have been delivered.
+    seq: usize,
+    /// How many there were when the attempt began.
+    live_from: usize,
+}
+
+impl Attempt<'_> {
+    /// Beyond the journal: starts the effects of open asks, and delivers what arrives first, once it is committed.
+    async fn go_on(mut self, mut live: Live<'_>) -> Result<End, Error> {
+        loop {
+            if let Err(Fenced) = self.keep_log().await? {
+                return Ok(End::Lost);
+            }
+            let outcome = match self.guest.state() {
+                State::Asking => None,
+                State::Returned(Ok(result)) => Some(Outcome::Succeeded(result.clone())),
+                State::Returned(Err(error)) => Some(Outcome::Failed(agent_error(error))),
+                State::Failed(failure) => Some(Outcome::Failed(failure.clone())),
+            };
+            if let Some(outcome) = outcome {
+                return settle(self.worker, self.claim, &outcome).await;
+            }
+            let (op, answer) = match live.next().await? {
+                Next::Answer(op, answer) => (op, answer),
+                Next::Suspended => return Ok(End::Suspended),
+                Next::Lost => return Ok(End::Lost),
+            };
+            let Some(ask) = live.text_of(op) else { continue };
+            let entry = Entry { op, ask, answer, at: self.claim.now().max(self.guest.now()) };
+            crash::point("before_append");
+            if let Err(Fenced) = self.worker.db.append(self.claim, self.seq, &entry).await? {
+                return Ok(End::Lost);
+            }
+            crash::point("after_append");
+            live.answered(op, &entry.answer);
+            if !self.guest.deliver(op, entry.answer, entry.at) {
+                return Err(Error::Misfit(op));
+            }
+            self.seq += 1;
+            self.guest.run_slice().await;
+            live.note(&mut self.guest);
+        }
+    }
+
+    /// Keeps what the guest printed since the last time: all of a slice whose end is not yet in the journal.
+    async fn keep_log(&mut self) -> Result<Result<(), Fenced>, Error> {
+        let lines: Vec<LogLine> = self
+            .guest
+            .take_log()
+            .into_iter()
+            .filter(|line| line.slice >= self.live_from)
+            .map(|line| LogLine {
+                slice: i32::try_from(line.slice).unwrap_or(i32::MAX),
+                line: i32::try_from(line.line).unwrap_or(i32::MAX),
+                stream: match line.stream {
+                    Stream::Stdout => "stdout".into(),
+                    Stream::Stderr => "stderr".into(),
+                },
+                text: line.text,
+            })
+            .collect();
+        if lines.is_empty() {
+            return Ok(Ok(()));
+        }
+        Ok(self.worker.db.append_logs(self.claim, &lines).await?)
+    }
+}
+
+/// Longest message taken over from an agent's own error, in characters.
+const MESSAGE_CHARS_MAX: usize = 500;
+
+/// The failure of a function that returned an error. Its `message`, or its text, is the message.
+fn agent_error(error: &str) -> Failure {
+    let value: serde_json::Value = serde_json::from_str(error).unwrap_or_default();
+    let message = match (&value, value.get("message")) {
+        (_, Some(serde_json::Value::String(message))) | (serde_json::Value::String(message), _) => message.as_str(),
+        _ => error,
+    };
+    let message = message.chars().take(MESSAGE_CHARS_MAX).collect::<String>();
+    Failure { detail: Some(error.to_owned()), ..Failure::guest("agent_error", message) }
+}

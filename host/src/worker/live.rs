@@ -1,0 +1,412 @@
+//! What the open asks of a live execution wait for, and which of their answers comes next.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::Worker;
+use super::attempt::Error;
+use crate::crash;
+use crate::db::attempts::{Arrived, Claim, Fenced, ForWhom, Suspended, Suspension};
+use crate::db::bell::Ear;
+use crate::db::pauses::NewPause;
+use crate::effects::call::{self, Begun};
+use crate::effects::{deadline, pause};
+use crate::execution::child_id;
+use crate::guest::{Guest, OpenAsk};
+use crate::journal::{Answer, Ask, Millis, PauseError, Review};
+
+/// A wait that is over this soon is waited for with the instance in memory: suspending would take as long.
+const LINGER_MS: Millis = 20;
+
+/// How long to wait for a model before looking again whether another answer has arrived.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What happens next to a live execution.
+pub(super) enum Next {
+    /// This ask is answered. It is still open.
+    Answer(u64, Answer),
+    /// Nothing, until an answer arrives or a time comes: it is `waiting`.
+    Suspended,
+    Lost,
+}
+
+/// What one open ask waits for.
+enum Wait {
+    /// Its effect has not been started.
+    New,
+    /// A model, asked by this host.
+    Model(AbortHandle),
+    /// A decision; and a time after which there will be none.
+    Decision { name: String, until: Option<Millis> },
+    /// The end of another execution.
+    Call { child: String },
+    Sleep { until: Millis },
+    /// Nothing: the answer is known.
+    Known(Answer),
+}
+
+pub(super) struct Live<'a> {
+    worker: &'a Worker,
+    claim: &'a Claim,
+    open: BTreeMap<u64, (OpenAsk, Wait)>,
+    models: JoinSet<(u64, Answer)>,
+    /// Which ask opened the pause of a name.
+    names: HashMap<String, u64>,
+    /// Pauses that are planned, but not yet in the database.
+    unopened: Vec<NewPause>,
+    /// What the guest has given up, and the database does not know yet.
+    closed_pauses: Vec<String>,
+    closed_calls: Vec<String>,
+    /// Answers that were found in the database, oldest first.
+    arrived: Vec<Arrived>,
+    /// Whether the database may hold answers that we have not looked at.
+    look: bool,
+    bell: Ear,
+}
+
+impl<'a> Live<'a> {
+    pub(super) fn new(worker: &'a Worker, claim: &'a Claim) -> Self {
+        Self {
+            worker,
+            claim,
+            open: BTreeMap::new(),
+            models: JoinSet::new(),
+            names: HashMap::new(),
+            unopened: vec![],
+            closed_pauses: vec![],
+            closed_calls: vec![],
+            arrived: vec![],
+            look: true,
+            bell: worker.db.bell().listen(),
+        }
+    }
+
+    /// Takes note of what the guest asked and gave up in the last slice. Starts nothing.
+    pub(super) fn note(&mut self, guest: &mut Guest) {
+        for given_up in guest.take_abandoned() {
+            let known = self.open.remove(&given_up.op);
+            if let Some((_, Wait::Model(task))) = known {
+                task.abort();
+            }
+            self.unopened.retain(|pause| pause.op != given_up.op);
+            match &*given_up.ask {
+                Ask::Pause(request) => self.closed_pauses.push(request.approval_request_id.clone()),
+                Ask::WaitForResume { approval_request_id, .. } => self.closed_pauses.push(approval_request_id.clone()),
+                Ask::Call { .. } => {
+                    self.closed_calls.push(child_id(&self.claim.tenant, &self.claim.execution, given_up.op));
+                }
+                Ask::Ai(_) | Ask::Sleep { .. } => {}
+            }
+        }
+        for fresh in guest.take_fresh() {
+            let wait = match &*fresh.ask {
+                Ask::Pause(request) => match self.names.get(&request.approval_request_id) {
+                    Some(_) => Wait::Known(duplicate(&request.approval_request_id)),
+                    None => {
+                        self.names.insert(request.approval_request_id.clone(), fresh.op);
+                        Wait::New
+                    }
+                },
+                _ => Wait::New,
+            };
+            self.open.insert(fresh.op, (fresh, wait));
+        }
+    }
+
+    /// Takes note that an ask was answered. A pause that was refused has not used up its name.
+    pub(super) fn answered(&mut self, op: u64, answer: &Answer) {
+        self.open.remove(&op);
+        if let Answer::Review(Err(PauseError::InvalidRequest(_))) = answer {
+            self.names.retain(|_, opener| *opener != op);
+        }
+    }
+
+    /// The journal form of an ask that is open.
+    pub(super) fn text_of(&self, op: u64) -> Option<String> {
+        self.open.get(&op).map(|(open, _)| open.ask.to_text())
+    }
+
+    /// Waits for the next answer, or suspends when nothing but durable asks is open.
+    pub(super) async fn next(&mut self) -> Result<Next, Error> {
+        if let Err(Fenced) = self.start_new().await? {
+            return Ok(Next::Lost);
+        }
+        loop {
+            if let Some(op) = self.known() {
+                return Ok(op);
+            }
+            if std::mem::take(&mut self.look) {
+                self.look_for_answers().await?;
+            }
+            if let Some(next) = self.earliest().await? {
+                return Ok(next);
+            }
+            let due = self.next_due();
+            let soon = due.map(|due| Duration::from_millis(due.saturating_sub(self.claim.now())));
+            if !self.models.is_empty() {
+                if let Err(Fenced) = self.open_pauses().await? {
+                    return Ok(Next::Lost);
+                }
+                if let Some(answer) = self.wait_for_model(soon.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)).await {
+                    return Ok(answer);
+                }
+                self.look = true;
+            } else if let Some(soon) = soon.filter(|soon| soon.as_millis() <= u128::from(LINGER_MS)) {
+                tokio::time::sleep(soon.max(Duration::from_millis(1))).await;
+            } else {
+                match self.suspend(due).await? {
+                    Ok(Suspended::Waiting) => return Ok(Next::Suspended),
+                    Ok(Suspended::Answered) => self.look = true,
+                    Err(Fenced) => return Ok(Next::Lost),
+                }
+            }
+        }
+    }
+
+    /// Starts the effects of asks that are not yet under way.
+    async fn start_new(&mut self) -> Result<Result<(), Fenced>, Error> {
+        let new: Vec<OpenAsk> =
+            self.open.values().filter(|(_, wait)| matches!(wait, Wait::New)).map(|(open, _)| open.clone()).collect();
+        for open in new {
+            let wait = match &*open.ask {
+                Ask::Ai(_) => self.ask_model(&open),
+                Ask::Pause(request) => match pause::plan(open.op, request, open.asked_at) {
+                    Ok(pause) => self.plan_decision(pause),
+                    Err(why) => Wait::Known(Answer::Review(Err(why))),
+                },
+                Ask::WaitForResume { approval_request_id, timeout_ms } => {
+                    match pause::plan_wait(open.op, approval_request_id, open.asked_at) {
+                        Ok(pause) => {
+                            self.plan_decision(pause);
+                            let until = timeout_ms.map(|timeout| deadline(open.asked_at, timeout));
+                            Wait::Decision { name: approval_request_id.clone(), until }
+                        }
+                        Err(why) => Wait::Known(Answer::Review(Err(why))),
+                    }
+                }
+                Ask::Call { target, input } => {
+                    crash::point("before_call");
+                    match call::begin(&self.worker.db, self.claim, open.op, target, input).await? {
+                        Ok(Begun::Runs(child)) => {
+                            crash::point("after_call");
+                            Wait::Call { child }
+                        }
+                        Ok(Begun::Refused(why)) => Wait::Known(Answer::Call(Err(why))),
+                        Err(fenced) => return Ok(Err(fenced)),
+                    }
+                }
+                Ask::Sleep { duration_ms } => Wait::Sleep { until: deadline(open.asked_at, *duration_ms) },
+            };
+            self.open.insert(open.op, (open, wait));
+        }
+        Ok(Ok(()))
+    }
+
+    fn ask_model(&mut self, open: &OpenAsk) -> Wait {
+        let (models, ask, op) = (self.worker.models.clone(), open.ask.clone(), open.op);
+        let idempotency_key = format!("{}-{op}", self.claim.execution);
+        Wait::Model(self.models.spawn(async move {
+            let Ask::Ai(prompt) = &*ask else { unreachable!("only an ask of a model is given to one") };
+            crash::point("before_ai");
+            let answer = models.complete(prompt, &idempotency_key).await;
+            crash::point("after_ai");
+            (op, Answer::Ai(answer))
+        }))
+    }
+
+    fn plan_decision(&mut self, pause: NewPause) -> Wait {
+        let wait = Wait::Decision { name: pause.approval_request_id.clone(), until: pause.expires };
+        self.unopened.push(pause);
+        wait
+    }
+
+    /// An answer that needs nothing from outside.
+    fn known(&mut self) -> Option<Next> {
+        let (op, answer) = self.open.iter().find_map(|(op, (_, wait))| match wait {
+            Wait::Known(answer) => Some((*op, answer.clone())),
+            _ => None,
+        })?;
+        Some(Next::Answer(op, answer))
+    }
+
+    /// Reads the answers that others have written.
+    async fn look_for_answers(&mut self) -> Result<(), Error> {
+        let mut pauses = self.awaited_pauses();
+        pauses.retain(|name| !self.unopened.iter().any(|pause| pause.approval_request_id == *name));
+        let calls: Vec<u64> = self
+            .open
+            .iter()
+            .filter(|(_, (_, wait))| matches!(wait, Wait::Call { .. }))
+            .map(|(op, _)| *op)
+            .collect();
+        // A pause that is planned may have been opened, and decided, by an attempt before this one.
+        pauses.extend(self.unopened.iter().map(|pause| pause.approval_request_id.clone()));
+        self.arrived = self.worker.db.arrived(self.claim, &pauses, &calls).await?;
+        self.arrived.sort_by_key(|arrived| arrived.at);
+        Ok(())
+    }
+
+    /// The answer that was there first: one that arrived, or a time that has come.
+    async fn earliest(&mut self) -> Result<Option<Next>, Error> {
+        while !self.arrived.is_empty() {
+            let arrived = &self.arrived[0];
+            if let Some((op, due)) = self.overdue()
+                && due < arrived.at
+            {
+                return self.time_out(op, due).await.map(Some);
+            }
+            let op = match &arrived.for_whom {
+                ForWhom::Call(op) => self.open.contains_key(op).then_some(*op),
+                ForWhom::Pause(name) => self.waiting_for(name),
+            };
+            match op {
+                // Left where it is: another ask may wait for the same decision.
+                Some(op) => return Ok(Some(Next::Answer(op, arrived.answer.clone()))),
+                None => drop(self.arrived.remove(0)),
+            }
+        }
+        match self.overdue() {
+            Some((op, due)) => self.time_out(op, due).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The ask whose time came first, if any has.
+    fn overdue(&self) -> Option<(u64, Millis)> {
+        let now = self.claim.now();
+        let due = self.open.iter().filter_map(|(op, (_, wait))| Some((*op, wait.until()?)));
+        due.filter(|(_, due)| *due <= now).min_by_key(|(op, due)| (*due, *op))
+    }
+
+    /// The answer of an ask whose time has come. A decision that was made before is still the answer.
+    async fn time_out(&mut self, op: u64, due: Millis) -> Result<Next, Error> {
+        let Some((open, wait)) = self.open.get(&op) else { return Ok(Next::Lost) };
+        let Wait::Decision { name, .. } = wait else { return Ok(Next::Answer(op, Answer::Slept)) };
+        let name = name.clone();
+        if matches!(&*open.ask, Ask::Pause(_)) {
+            // One that was never opened cannot be expired; it may hold an early decision.
+            if let Err(Fenced) = self.open_pauses().await? {
+                return Ok(Next::Lost);
+            }
+            crash::point("before_expire");
+            self.worker.db.expire(self.claim, &name).await?;
+            crash::point("after_expire");
+        }
+        let arrived = self.worker.db.arrived(self.claim, std::slice::from_ref(&name), &[]).await?;
+        let answer = arrived.into_iter().next().map(|arrived| arrived.answer);
+        Ok(Next::Answer(op, answer.unwrap_or(Answer::Review(Ok(Review::expired(due))))))
+    }
+
+    fn next_due(&self) -> Option<Millis> {
+        self.open.values().filter_map(|(_, wait)| wait.until()).min()
+    }
+
+    fn waiting_for(&self, wanted: &str) -> Option<u64> {
+        self.open.iter().find_map(|(op, (_, wait))| match wait {
+            Wait::Decision { name, .. } if name == wanted => Some(*op),
+            _ => None,
+        })
+    }
+
+    fn awaited_pauses(&self) -> Vec<String> {
+        let name = |(_, wait): &(OpenAsk, Wait)| match wait {
+            Wait::Decision { name, .. } => Some(name.clone()),
+            _ => None,
+        };
+        self.open.values().filter_map(name).collect()
+    }
+
+    /// Opens planned pauses at once, because a model is still busy and a suspend may be far.
+    async fn open_pauses(&mut self) -> Result<Result<(), Fenced>, Error> {
+        if self.unopened.is_empty() {
+            return Ok(Ok(()));
+        }
+        let opened = self.worker.db.open(self.claim, &self.unopened).await?;
+        if opened.is_ok() {
+            self.unopened.clear();
+            // One of them may have been decided early.
+            self.look = true;
+        }
+        Ok(opened)
+    }
+
+    async fn wait_for_model(&mut self, at_most: Duration) -> Option<Next> {
+        tokio::select! {
+            answered = self.models.join_next() => match answered {
+                Some(Ok((op, answer))) if self.open.contains_key(&op) => Some(Next::Answer(op, answer)),
+                // Given up meanwhile; or it panicked, and its ask is started again.
+                Some(Ok(_)) | None => None,
+                Some(Err(_)) => {
+                    self.restart_models();
+                    None
+                }
+            },
+            () = self.bell.wait(at_most) => None,
+        }
+    }
+
+    /// Marks the asks of models whose task has ended without an answer as not yet started.
+    fn restart_models(&mut self) {
+        for (_, wait) in self.open.values_mut() {
+            if matches!(wait, Wait::Model(task) if task.is_finished()) {
+                *wait = Wait::Known(Answer::Ai(Err(crate::journal::AiError::Unavailable(
+                    "the host failed while it asked the model".into(),
+                ))));
+            }
+        }
+    }
+
+    async fn suspend(&mut self, until: Option<Millis>) -> Result<Result<Suspended, Fenced>, Error> {
+        let pauses = self.awaited_pauses();
+        let calls: Vec<String> = self
+            .open
+            .values()
+            .filter_map(|(_, wait)| match wait {
+                Wait::Call { child } => Some(child.clone()),
+                _ => None,
+            })
+            .collect();
+        self.closed_pauses.retain(|name| !pauses.contains(name));
+        crash::point("before_suspend");
+        let suspended = self
+            .worker
+            .db
+            .suspend(
+                self.claim,
+                &Suspension {
+                    open: &self.unopened,
+                    pauses: &pauses,
+                    calls: &calls,
+                    closed_pauses: &self.closed_pauses,
+                    closed_calls: &self.closed_calls,
+                    until,
+                },
+            )
+            .await?;
+        crash::point("after_suspend");
+        if suspended.is_ok() {
+            self.unopened.clear();
+            self.closed_pauses.clear();
+            self.closed_calls.clear();
+        }
+        Ok(suspended)
+    }
+}
+
+impl Wait {
+    /// The time that it waits for at the longest.
+    fn until(&self) -> Option<Millis> {
+        match self {
+            Self::Sleep { until } => Some(*until),
+            Self::Decision { until, .. } => *until,
+            Self::New | Self::Model(_) | Self::Call { .. } | Self::Known(_) => None,
+        }
+    }
+}
+
+fn duplicate(name: &str) -> Answer {
+    let why = format!("this execution has already paused as {name:?}; give each pause a name of its own");
+    Answer::Review(Err(PauseError::DuplicateId(why)))
+}
