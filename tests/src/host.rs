@@ -1,0 +1,169 @@
+//! A host as a process of its own: the real binary, to be killed, stopped and started again.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use uuid::Uuid;
+
+use crate::build::{self, root};
+use crate::{Api, Database, Model, PATIENCE};
+
+/// One host on one data directory. Killed when dropped.
+pub struct Host {
+    child: Option<Child>,
+    data_dir: PathBuf,
+    environment: Vec<(String, String)>,
+    url: String,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Host {
+    /// Starts a host on this database, whose models are all `model`.
+    pub async fn start(database: &Database, model: &Model) -> Self {
+        Self::start_with(database, model, &[]).await
+    }
+
+    /// The same, with these environment variables besides.
+    pub async fn start_with(database: &Database, model: &Model, environment: &[(&str, &str)]) -> Self {
+        let data_dir = root().join("target/test-hosts").join(Uuid::now_v7().simple().to_string());
+        share_compiled_components(&data_dir);
+        let mut all = vec![
+            ("DATABASE_URL".to_owned(), database.url.clone()),
+            ("COUNTERSIGN_AI_BASE_URL".into(), model.base_url.clone()),
+            ("COUNTERSIGN_AI_MODEL".into(), "test-model".into()),
+            ("COUNTERSIGN_LOG".into(), "info,countersign=debug".into()),
+            ("COUNTERSIGN_LEASE_SECONDS".into(), "3".into()),
+        ];
+        all.extend(environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let mut host =
+            Self { child: None, data_dir, environment: all, url: String::new(), log: Arc::default() };
+        host.restart(&[]).await;
+        host
+    }
+
+    /// Starts it (again), with these environment variables besides its own, and waits until it listens.
+    pub async fn restart(&mut self, environment: &[(&str, &str)]) {
+        assert!(self.child.is_none(), "the host still runs");
+        let mut child = Command::new(build::host())
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(&self.data_dir)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the host's binary starts");
+        let stderr = child.stderr.take().expect("it is piped");
+        self.child = Some(child);
+        let (log, from) = (self.log.clone(), self.log().len());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                log.lock().expect("no panic under this lock").push(line);
+            }
+        });
+        let log = self.log.clone();
+        let ready = move || {
+            let log = log.lock().expect("no panic under this lock");
+            log[from..].iter().find(|line| line.contains("countersign is ready")).cloned()
+        };
+        let line = crate::until("the host is ready", async || ready()).await;
+        let address = line.split("address=").nth(1).and_then(|rest| rest.split([' ', '\u{1b}']).next());
+        self.url = format!("http://{}", address.expect("the log says where it listens"));
+    }
+
+    /// A client with the operator's key that the host wrote down.
+    pub fn api(&self) -> Api {
+        let key = std::fs::read_to_string(self.data_dir.join("api-key")).expect("the host wrote a key");
+        Api::new(&self.url, key.trim())
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Dies as by `kill -9`, and is gone when this returns.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Waits until it has died by itself; whether it did in time.
+    pub async fn died(&mut self) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let Some(child) = &mut self.child else { return true };
+            if matches!(child.try_wait(), Ok(Some(_))) {
+                self.child = None;
+                return true;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        false
+    }
+
+    /// Whether it has died by itself already.
+    pub fn is_dead(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| matches!(child.try_wait(), Ok(Some(_))))
+    }
+
+    /// Stops it in its tracks (SIGSTOP).
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Asks it to end (SIGTERM), and waits until it has.
+    pub async fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        assert!(self.died().await, "the host does not end");
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(self.child.as_ref().expect("the host runs"));
+        kill_process(pid, signal).expect("it takes signals");
+    }
+
+    /// Resident memory, in bytes.
+    pub fn memory(&self) -> u64 {
+        let pid = self.child.as_ref().expect("the host runs").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a process has memory");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("in KiB") * 1024
+    }
+
+    /// What it wrote to its log, over all its lives.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("no panic under this lock").clone()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- the host's log\n{}\n---", self.log().join("\n"));
+        }
+        let _ = std::fs::remove_dir_all(&self.data_dir);
+    }
+}
+
+/// All hosts of the tests compile each guest once: they share the cache and the key that signs it.
+fn share_compiled_components(data_dir: &std::path::Path) {
+    let shared = root().join("target/test-hosts/shared");
+    std::fs::create_dir_all(shared.join("cache")).expect("a folder for compiled guests");
+    std::fs::create_dir_all(data_dir).expect("a data directory");
+    let _ = countersign::config::secret(&shared.join("cache.key"), || vec![7; 32]).expect("a key");
+    for name in ["cache", "cache.key"] {
+        std::os::unix::fs::symlink(shared.join(name), data_dir.join(name)).expect("a link");
+    }
+}

@@ -1,0 +1,37 @@
+//! What the tests and the benchmarks stand on: a real Postgres, real hosts as processes, real guests, and a model that
+//! counts its calls outside of the hosts.
+
+pub mod api;
+pub mod build;
+pub mod host;
+pub mod model;
+pub mod postgres;
+
+pub use api::{Api, Reply};
+pub use host::Host;
+pub use model::Model;
+pub use postgres::Database;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for anything, before it says what it waited for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often to look.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Looks until there is something; fails the test, naming `what`, if there never is.
+pub async fn until<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
