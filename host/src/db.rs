@@ -16,12 +16,14 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 pub mod agents;
-pub mod attempts;
+pub mod answers;
 pub mod bell;
+pub mod claims;
 pub mod embedded;
 pub mod entries;
 pub mod executions;
 pub mod logs;
+pub mod outcomes;
 pub mod pauses;
 pub mod tenants;
 
@@ -104,7 +106,7 @@ impl Db {
         let relaxed = relaxed.connect_lazy_with(options.clone().options([("synchronous_commit", "off")]));
         let pool = pool.connect_with(options).await?;
         sqlx::migrate!("../migrations").run(&pool).await?;
-        Ok(Self { bell: Bell::start(pool.clone(), relaxed.clone()), pool, relaxed })
+        Ok(Self { bell: Bell::start(&pool, &relaxed), pool, relaxed })
     }
 
     /// Rings when a row changed that somebody may wait for.

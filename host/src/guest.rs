@@ -55,6 +55,8 @@ pub struct Call {
     /// What its clocks show before the first answer.
     pub started: Millis,
     pub limits: Limits,
+    /// Whether its first slice has run before, in an attempt before this one.
+    pub is_replay: bool,
 }
 
 /// What a guest is at, when it is quiescent.
@@ -84,6 +86,7 @@ impl Guest {
     pub fn start(component: &Component, call: Call) -> Self {
         let asks = Arc::new(Asks::new(call.started));
         let meter = Arc::new(Meter::new(&call.limits));
+        meter.set_replay(call.is_replay);
         let store = component.store(&call, &asks, &meter);
         Self { running: Some(component.run(store, call.function, call.input)), asks, meter, state: State::Asking }
     }
@@ -107,15 +110,22 @@ impl Guest {
     pub fn replay(&mut self, seq: usize, entry: &Entry) -> Result<(), Mismatch> {
         let asked = self.asks.open_text(entry.op);
         if asked.as_deref() == Some(&entry.ask) && self.deliver(entry.op, entry.answer.clone(), entry.at) {
+            self.meter.set_replay(true);
             return Ok(());
         }
-        Err(Mismatch { seq, op: entry.op, recorded: entry.ask.clone(), asked: asked.or_else(|| self.asks.past(entry.op)) })
+        Err(Mismatch {
+            seq,
+            op: entry.op,
+            recorded: entry.ask.clone(),
+            asked: asked.or_else(|| self.asks.past(entry.op)),
+        })
     }
 
     /// Delivers an answer, and moves the guest's clocks to `at`. Run the next slice then.
     ///
     /// False if no such ask is open, or the answer does not fit it; nothing has happened then.
     pub fn deliver(&mut self, op: u64, answer: Answer, at: Millis) -> bool {
+        self.meter.set_replay(false);
         self.asks.deliver(op, answer, at)
     }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 use utoipa::OpenApi;
@@ -20,6 +22,7 @@ mod events;
 mod executions;
 mod extract;
 mod health;
+mod journal;
 mod keys;
 mod pauses;
 mod webhooks;
@@ -40,11 +43,17 @@ pub struct App {
     pub cache: Cache,
 }
 
+/// Serves the API until `stop`; then lets the requests that are under way end, for as long as it is polled.
+pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
 /// The whole API.
-pub fn router(app: App) -> Router {
+fn router(app: App) -> Router {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(agents::router())
         .merge(executions::router())
+        .merge(journal::router())
         .merge(events::router())
         .merge(pauses::router())
         .merge(webhooks::router())

@@ -44,6 +44,25 @@ impl Ask {
         }
     }
 
+    /// About how much memory it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        let of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        match self {
+            Self::Ai(prompt) => {
+                let messages: usize = prompt.messages.iter().map(|message| message.content.len() + 32).sum();
+                messages + of(&prompt.model) + of(&prompt.schema)
+            }
+            Self::Pause(request) => {
+                let choices: usize = request.choices.iter().map(|choice| choice.len() + 24).sum();
+                let texts = [&request.approval_request_url, &request.title, &request.payload, &request.response_schema];
+                request.approval_request_id.len() + choices + texts.into_iter().map(of).sum::<usize>()
+            }
+            Self::WaitForResume { approval_request_id, .. } => approval_request_id.len(),
+            Self::Call { target, input } => target.len() + input.len(),
+            Self::Sleep { .. } => 0,
+        }
+    }
+
     /// Its journal form: two asks are the same if and only if their texts are.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).expect("strings, numbers and options always have a JSON form")

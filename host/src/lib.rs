@@ -5,6 +5,7 @@
 pub mod execution; // what an execution is called, and which states it may move between
 pub mod journal; // what it asked and was told
 pub mod decision; // what a reviewer may decide, and whether a decision fits
+pub mod schema; // what a JSON Schema may be, and what satisfies it
 pub mod signature; // how a webhook proves who sent it
 pub mod api_key; // how a caller proves who it is, and what it may do
 pub mod db; // the rows: the only place with SQL

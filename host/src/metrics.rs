@@ -28,7 +28,11 @@ static METRICS: LazyLock<(Registry, Metrics)> = LazyLock::new(|| {
     let metrics = Metrics::default();
     let mut registry = Registry::with_prefix("countersign");
     registry.register("attempts", "Attempts of this host by how they ended", metrics.attempts.clone());
-    registry.register("decisions", "Decisions that reached this host by what became of them", metrics.decisions.clone());
+    registry.register(
+        "decisions",
+        "Decisions that reached this host by what became of them",
+        metrics.decisions.clone(),
+    );
     registry.register("open_pauses", "Pauses that wait for a decision", metrics.open_pauses.clone());
     registry.register("oldest_pause_seconds", "How long the oldest of them has waited", metrics.oldest_pause.clone());
     (registry, metrics)

@@ -1,6 +1,7 @@
 //! What a JSON Schema may be, and what satisfies it. Pure: no I/O, no clock.
 //!
-//! Schemas come from guests. Whoever writes one, to read it and to check a document against it is bounded work.
+//! Schemas come from guests, which may mean ill. To read one takes a tenth of a second at the most, and to check a
+//! document against it about a second.
 
 use std::collections::HashMap;
 
@@ -9,9 +10,15 @@ use serde_json::Value;
 /// Longest schema, in bytes.
 pub const SCHEMA_BYTES_MAX: usize = 64 << 10;
 
-/// How many regular expressions a schema may have, and the size of each when compiled, in bytes.
+/// How many regular expressions a schema may have.
 const PATTERNS_MAX: usize = 64;
+
+/// The size of each when compiled, in bytes; and the least that it is taken for.
 const PATTERN_BYTES_MAX: usize = 256 << 10;
+const PATTERN_BYTES_MIN: usize = 1 << 10;
+
+/// How many bytes of a compiled regular expression count as one place of a schema.
+const PATTERN_BYTES_PER_PLACE: usize = 64;
 
 /// How many references a schema may have.
 const REFERENCES_MAX: usize = 256;
@@ -30,8 +37,8 @@ const COSTS_MAX: usize = 200_000;
 /// How much work the check of one document may be: its bytes times the places of the schema, references followed.
 const WORK_MAX: u64 = 1 << 26;
 
-/// The same for finding out where a document is wrong, which is much slower than finding out that it is.
-const EXPLAIN_WORK_MAX: u64 = 1 << 18;
+/// The same, patterns left out, for finding out where a document is wrong: much slower than finding out that it is.
+const EXPLAIN_WORK_MAX: u64 = 1 << 19;
 
 /// How many problems of a document are told at once, and how much of each, in characters.
 const PROBLEMS_SHOWN: usize = 5;
@@ -45,14 +52,20 @@ const DRAFTS: [&str; 4] = [
     "json-schema.org/draft-06/schema",
 ];
 
+/// The cost of each regular expression, in places of a schema.
+type Patterns = HashMap<String, u64>;
+
 /// A JSON Schema against which documents can be checked in bounded time.
 ///
 /// That is not so for every schema: a few dozen definitions, each of which refers twice to the next, keep a checker busy
 /// for years. So references go to places in the schema itself (`#/…`), where their cost can be counted; and what makes a
 /// checker look at a place again and again (`unevaluated…`, `$dynamicRef`) is not taken. Patterns run in linear time.
 /// `format` says what a string is for, and is not checked.
+#[derive(Debug)]
 pub struct Schema {
     json: Value,
+    /// What each of its regular expressions costs.
+    patterns: Patterns,
     validator: jsonschema::Validator,
 }
 
@@ -81,21 +94,18 @@ impl Schema {
                 return Err("`$schema` must be draft 2020-12, 2019-09, 07 or 06".into());
             }
         }
-        let (mut references, mut patterns) = (0, 0);
+        let (mut references, mut patterns) = (0, vec![]);
         Self::supported(&json, &json, &mut references, &mut patterns)?;
-        if references > REFERENCES_MAX || patterns > PATTERNS_MAX {
+        if references > REFERENCES_MAX || patterns.len() > PATTERNS_MAX {
             return Err(format!("more than {REFERENCES_MAX} references or {PATTERNS_MAX} patterns"));
         }
-        if Costs::new(&json).of(&json, DEPTH_MAX, 0).is_none() {
+        let patterns = patterns.into_iter().map(|pattern| (pattern.to_owned(), cost_of_pattern(pattern))).collect();
+        if Costs::new(&json, &patterns).of(&json, DEPTH_MAX, 0).is_none() {
             return Err("its references go round in a circle, too deep or too far".into());
         }
-        let validator = jsonschema::options()
-            .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
-            .should_validate_formats(false)
-            .offline()
-            .build(&json)
-            .map_err(|why| shortened(&format!("not a JSON Schema: {why}")))?;
-        Ok(Self { json, validator })
+        let validator =
+            build(&json, PATTERN_BYTES_MAX).map_err(|why| shortened(&format!("not a JSON Schema: {why}")))?;
+        Ok(Self { json, patterns, validator })
     }
 
     /// The schema itself.
@@ -103,8 +113,13 @@ impl Schema {
         &self.json
     }
 
-    /// Whether the cost of `node`, a part of `root`, can be counted. Counts references and patterns on the way.
-    fn supported(root: &Value, node: &Value, references: &mut usize, patterns: &mut usize) -> Result<(), String> {
+    /// Whether the cost of `node`, a part of `root`, can be counted. Counts references and notes patterns on the way.
+    fn supported<'a>(
+        root: &'a Value,
+        node: &'a Value,
+        references: &mut usize,
+        patterns: &mut Vec<&'a str>,
+    ) -> Result<(), String> {
         match node {
             Value::Object(map) => {
                 for (keyword, value) in map {
@@ -122,8 +137,10 @@ impl Schema {
                         ("$dynamicRef" | "$recursiveRef" | "unevaluatedProperties" | "unevaluatedItems", _) => {
                             return Err(format!("`{keyword}` is not taken"));
                         }
-                        ("pattern", Value::String(_)) => *patterns += 1,
-                        ("patternProperties", Value::Object(inner)) => *patterns += inner.len(),
+                        ("pattern", Value::String(pattern)) => patterns.push(pattern),
+                        ("patternProperties", Value::Object(inner)) => {
+                            patterns.extend(inner.keys().map(String::as_str))
+                        }
                         _ => {}
                     }
                     Self::supported(root, value, references, patterns)?;
@@ -144,15 +161,18 @@ impl Schema {
     pub fn check(&self, text: &str) -> Result<(), String> {
         let document: Value = serde_json::from_str(text).map_err(|why| format!("not JSON: {why}"))?;
         let depth = depth(&document);
-        let places = Costs::new(&self.json).of(&self.json, depth, 0).map(|(places, _)| places);
-        let work = places.unwrap_or(u64::MAX).saturating_mul(text.len() as u64);
-        if depth > DEPTH_MAX || work > WORK_MAX {
+        let cost = |patterns| Costs::new(&self.json, patterns).of(&self.json, depth, 0);
+        let work = |places: u64| places.saturating_mul(text.len() as u64);
+        let fits = cost(&self.patterns).filter(|(places, _)| depth <= DEPTH_MAX && work(*places) <= WORK_MAX);
+        let Some((places, height)) = fits else {
             return Err("too large or too deep to be checked against this schema".into());
-        }
+        };
         if self.validator.is_valid(&document) {
             return Ok(());
         }
-        if work > EXPLAIN_WORK_MAX {
+        // The places with patterns are looked at again for every schema around them.
+        let places_only = cost(&Patterns::new()).map_or(places, |(places, _)| places);
+        if work(places_only) > EXPLAIN_WORK_MAX || work(places).saturating_mul(height as u64) > WORK_MAX {
             return Err("does not satisfy the schema, at a place that is too much work to find".into());
         }
         let problem = |problem: jsonschema::ValidationError<'_>| {
@@ -162,6 +182,22 @@ impl Schema {
         let problems: Vec<String> = self.validator.iter_errors(&document).take(PROBLEMS_SHOWN).map(problem).collect();
         Err(problems.join("; "))
     }
+}
+
+/// Compiles a schema whose patterns have at most so many bytes each.
+fn build(json: &Value, pattern_bytes_max: usize) -> Result<jsonschema::Validator, jsonschema::ValidationError<'_>> {
+    let patterns = jsonschema::PatternOptions::regex().size_limit(pattern_bytes_max).dfa_size_limit(pattern_bytes_max);
+    jsonschema::options().with_pattern_options(patterns).should_validate_formats(false).offline().build(json)
+}
+
+/// How many places of a schema cost as much as `pattern`.
+///
+/// At its slowest, a linear regular expression is in every one of its states at once, at every byte.
+fn cost_of_pattern(pattern: &str) -> u64 {
+    let schema = serde_json::json!({"pattern": pattern});
+    let sizes = std::iter::successors(Some(PATTERN_BYTES_MIN), |bytes| Some(bytes * 2));
+    let size = sizes.take_while(|bytes| *bytes < PATTERN_BYTES_MAX).find(|bytes| build(&schema, *bytes).is_ok());
+    (size.unwrap_or(PATTERN_BYTES_MAX) / PATTERN_BYTES_PER_PLACE) as u64
 }
 
 fn shortened(text: &str) -> String {
@@ -179,12 +215,13 @@ fn depth(value: &Value) -> usize {
 /// What checking a value costs at the most, by the place in the schema and the depth of the value.
 struct Costs<'a> {
     root: &'a Value,
+    patterns: &'a Patterns,
     known: HashMap<(*const Value, usize), (u64, usize)>,
 }
 
 impl<'a> Costs<'a> {
-    fn new(root: &'a Value) -> Self {
-        Self { root, known: HashMap::new() }
+    fn new(root: &'a Value, patterns: &'a Patterns) -> Self {
+        Self { root, patterns, known: HashMap::new() }
     }
 
     /// How many places of the schema a checker visits for one value of this depth, and how many it is in at once; none
@@ -196,7 +233,7 @@ impl<'a> Costs<'a> {
         if levels >= LEVELS_MAX || self.known.len() >= COSTS_MAX {
             return None;
         }
-        let (mut work, mut height) = (1, 1);
+        let (mut work, mut height) = (1 + self.of_patterns(schema), 1);
         for (part, inside) in self.parts(schema) {
             if inside && depth == 0 {
                 continue;
@@ -207,6 +244,13 @@ impl<'a> Costs<'a> {
         }
         self.known.insert((std::ptr::from_ref(schema), depth), (work, height));
         Some((work, height))
+    }
+
+    /// What the regular expressions cost that a schema itself has.
+    fn of_patterns(&self, schema: &Value) -> u64 {
+        let pattern = schema.get("pattern").and_then(Value::as_str).into_iter();
+        let names = schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(|map| map.keys());
+        pattern.chain(names.map(String::as_str)).filter_map(|pattern| self.patterns.get(pattern)).sum()
     }
 
     /// The parts of a schema, and whether each is for what is inside a value rather than for the value itself.
@@ -242,3 +286,6 @@ impl<'a> Costs<'a> {
         parts
     }
 }
+
+#[cfg(test)]
+mod tests;

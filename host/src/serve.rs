@@ -1,5 +1,6 @@
 //! One host, from its configuration to its end.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,28 +22,29 @@ use crate::worker::Worker;
 /// The tenant that every installation has.
 const DEFAULT_TENANT: &str = "default";
 
+/// How often to look whether the private Postgres answers.
+const LOOK_AFTER_POSTGRES: Duration = Duration::from_secs(2);
+
 /// How long requests that are under way may take to end when the host stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs a host until SIGINT or SIGTERM.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
+    // First, because it is what fails most often, and nothing has to be undone then.
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}; choose another --listen", config.listen))?;
     let data = DataDir::open(&config.data_dir)?;
     let (db, postgres) = database(&config, &data).await?;
     let app = start(&config, &data, &db).await?;
     let stop = CancellationToken::new();
+    let postgres = postgres.map(|postgres| tokio::spawn(keep(postgres, data.path().into(), db.clone(), stop.clone())));
     let worker = tokio::spawn(worker(&config, &data, &app)?.run(stop.clone()));
 
-    let listener = TcpListener::bind(config.listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on {}; choose another --listen", config.listen))?;
     tracing::info!(
         address = %listener.local_addr()?, data_dir = %data.path().display(), worker = data.worker,
         "countersign is ready"
     );
-    let stopping = stop.clone();
-    let server = axum::serve(listener, http::router(app)).with_graceful_shutdown(async move {
-        stopping.cancelled().await;
-    });
-    let mut server = tokio::spawn(async move { server.await });
+    let mut server = tokio::spawn(http::serve(listener, app, stop.clone()));
     let served = tokio::select! {
         served = &mut server => served.context("the HTTP server")?.context("the HTTP server"),
         signal = stop_signal() => signal,
@@ -55,9 +57,24 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     worker.await?;
     db.close().await;
     if let Some(postgres) = postgres {
-        postgres.stop().await?;
+        postgres.await?.stop().await?;
     }
     served
+}
+
+/// Looks after the private Postgres until `stop`, and starts it again if it has died.
+async fn keep(mut postgres: Embedded, data: PathBuf, db: Db, stop: CancellationToken) -> Embedded {
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK_AFTER_POSTGRES)).await.is_some() {
+        if db.is_reachable().await {
+            continue;
+        }
+        tracing::warn!("the private Postgres does not answer; starting it again");
+        match Embedded::start(&data).await {
+            Ok(again) => postgres = again,
+            Err(error) => tracing::error!(%error, "the private Postgres could not be started again"),
+        }
+    }
+    postgres
 }
 
 /// Creates a tenant, directly in the database, and returns an operator's key for it.
@@ -96,7 +113,9 @@ async fn start(config: &Config, data: &DataDir, db: &Db) -> anyhow::Result<App> 
     }
     if data.is_sole {
         let count = db.rescue(Some(&data.worker)).await?;
-        tracing::info!(count, "took up what this host was driving when it died");
+        if count > 0 {
+            tracing::info!(count, "took up what this host was driving when it died");
+        }
     }
     let (directory, key) = data.cache()?;
     let engine = Engine::new().map_err(|why| anyhow::anyhow!("the WebAssembly engine: {why:#}"))?;

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::db::attempts::Claim;
+use crate::db::claims::Claim;
 use crate::db::{self, Db};
 use crate::effects::ai::Models;
 use crate::guest::{Cache, Limits};
@@ -17,6 +17,7 @@ use crate::metrics;
 
 mod attempt;
 mod live;
+mod wait;
 
 use attempt::{End, Error};
 
@@ -77,7 +78,7 @@ impl Worker {
         }
         attempts.close();
         attempts.wait().await;
-        if let Err(error) = self.db.rescue(Some(&self.name)).await {
+        if let Err(error) = self.db.give_back(&self.name).await {
             tracing::warn!(%error, "what this host was driving could not be given back; its leases will run out");
         }
     }
@@ -123,6 +124,10 @@ impl Worker {
     /// Drives one execution, and never lets a failure of its own get lost.
     async fn attempt(&self, claim: Claim, stop: &CancellationToken) {
         let began = Instant::now();
+        if claim.failures >= FAILURES_MAX {
+            // Whoever drove it died of it, again and again.
+            return self.fail(&claim, &Error::Vanished).await;
+        }
         let driven = tokio::select! {
             driven = attempt::drive(self, &claim) => driven,
             () = self.hold(&claim) => Ok(End::Lost),
@@ -132,7 +137,11 @@ impl Worker {
         metrics::attempt(driven.as_ref().map_or("failed", End::as_str));
         match driven {
             Ok(end) => tracing::debug!(
-                tenant.id = claim.tenant, execution.id = claim.execution, end = end.as_str(), duration_ms, "attempt"
+                tenant.id = claim.tenant,
+                execution.id = claim.execution,
+                end = end.as_str(),
+                duration_ms,
+                "attempt"
             ),
             Err(error) => self.fail(&claim, &error).await,
         }

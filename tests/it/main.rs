@@ -1,3 +1,13 @@
 //! End-to-end tests: HTTP in; HTTP, the journal or an external ledger out.
 
+mod api;
+mod bad_input;
+mod decisions;
 mod resume;
+mod invariants;
+mod replay;
+mod crash;
+mod races;
+mod leases;
+mod cancel;
+mod time;

@@ -20,6 +20,8 @@ pub struct Reply {
     pub status: u16,
     /// Null if it is not JSON.
     pub body: Value,
+    /// The bytes of the body.
+    pub bytes: Vec<u8>,
     pub headers: reqwest::header::HeaderMap,
 }
 
@@ -45,6 +47,12 @@ impl Api {
     /// The same host, another key.
     pub fn with_key(&self, key: &str) -> Self {
         Self { key: key.into(), ..self.clone() }
+    }
+
+    /// The same host, a new key of this role.
+    pub async fn role(&self, role: &str) -> Self {
+        let body = self.post("/v1/keys", &json!({"name": format!("a {role}"), "role": role})).await.expect(201);
+        self.with_key(body["key"].as_str().expect("a key"))
     }
 
     /// A request with the key, to be added to.
@@ -141,20 +149,30 @@ impl Api {
 
     /// Sends a signed webhook to a tenant.
     pub async fn webhook(&self, tenant: &str, secret: &Secret, id: &str, body: &Value) -> Reply {
+        send(self.webhook_request(tenant, secret, id, body)).await
+    }
+
+    /// The same, not sent yet.
+    pub fn webhook_request(&self, tenant: &str, secret: &Secret, id: &str, body: &Value) -> RequestBuilder {
         let (body, now) = (body.to_string(), now());
         let request = self.anonymous(Method::POST, &format!("/v1/webhooks/{tenant}"));
         let signature = signature::sign(secret, id, now, body.as_bytes());
         let request = request.header("webhook-id", id).header("webhook-timestamp", now);
-        send(request.header("webhook-signature", signature).body(body)).await
+        request.header("webhook-signature", signature).body(body)
     }
 }
 
 /// Sends a request, and reads the answer whatever it is.
 pub async fn send(request: RequestBuilder) -> Reply {
-    let response = request.send().await.expect("the host answers");
+    try_send(request).await.unwrap_or_else(|why| panic!("the host does not answer: {why}"))
+}
+
+/// The same; an error if the host dies before its answer is complete.
+pub async fn try_send(request: RequestBuilder) -> reqwest::Result<Reply> {
+    let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = response.bytes().await.expect("the answer arrives");
-    Reply { status, body: serde_json::from_slice(&body).unwrap_or_default(), headers }
+    let body = response.bytes().await?;
+    Ok(Reply { status, body: serde_json::from_slice(&body).unwrap_or_default(), bytes: body.to_vec(), headers })
 }
 
 /// Unix seconds.

@@ -39,14 +39,18 @@ impl Host {
             ("COUNTERSIGN_LEASE_SECONDS".into(), "3".into()),
         ];
         all.extend(environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let mut host =
-            Self { child: None, data_dir, environment: all, url: String::new(), log: Arc::default() };
+        let mut host = Self { child: None, data_dir, environment: all, url: String::new(), log: Arc::default() };
         host.restart(&[]).await;
         host
     }
 
     /// Starts it (again), with these environment variables besides its own, and waits until it listens.
     pub async fn restart(&mut self, environment: &[(&str, &str)]) {
+        assert!(self.try_restart(environment).await, "the host died as it started");
+    }
+
+    /// The same; false if it died before it listened.
+    pub async fn try_restart(&mut self, environment: &[(&str, &str)]) -> bool {
         assert!(self.child.is_none(), "the host still runs");
         let mut child = Command::new(build::host())
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
@@ -70,9 +74,15 @@ impl Host {
             let log = log.lock().expect("no panic under this lock");
             log[from..].iter().find(|line| line.contains("countersign is ready")).cloned()
         };
-        let line = crate::until("the host is ready", async || ready()).await;
+        let line = crate::until("the host is ready", async || {
+            // In this order: what it wrote before it died is still read.
+            let dead = self.is_dead();
+            ready().map(Some).or(dead.then_some(None))
+        });
+        let Some(line) = line.await else { return false };
         let address = line.split("address=").nth(1).and_then(|rest| rest.split([' ', '\u{1b}']).next());
         self.url = format!("http://{}", address.expect("the log says where it listens"));
+        true
     }
 
     /// A client with the operator's key that the host wrote down.
@@ -83,6 +93,27 @@ impl Host {
 
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Makes another tenant, as an operator does: by the binary, on the database. Returns a client with its first key.
+    pub fn tenant(&self, name: &str) -> Api {
+        let made = Command::new(build::host())
+            .args(["tenants", "create", name, "--data-dir"])
+            .arg(self.data_dir.join(format!("tenant-{name}")))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .output()
+            .expect("the host's binary starts");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let key = String::from_utf8(made.stdout).expect("a key is text");
+        Api::new(&self.url, key.trim())
+    }
+
+    /// Fails the test if the host panicked or logged an error, in any of its lives.
+    #[track_caller]
+    pub fn assert_unharmed(&self) {
+        let bad: Vec<String> =
+            self.log().into_iter().filter(|line| line.contains("panicked") || line.contains(" ERROR ")).collect();
+        assert!(bad.is_empty(), "the host's log has:\n{}", bad.join("\n"));
     }
 
     /// Dies as by `kill -9`, and is gone when this returns.

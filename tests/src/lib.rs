@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod build;
+pub mod drive;
 pub mod host;
 pub mod model;
 pub mod postgres;
@@ -12,7 +13,6 @@ pub use host::Host;
 pub use model::Model;
 pub use postgres::Database;
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for anything, before it says what it waited for.
@@ -22,10 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Looks until there is something; fails the test, naming `what`, if there never is.
-pub async fn until<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Option<T>>,
-{
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look().await {

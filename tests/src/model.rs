@@ -27,8 +27,8 @@ pub struct Model {
 
 struct Ledger {
     asked: Mutex<Vec<Asked>>,
-    /// While false, nobody is answered.
-    open: watch::Sender<bool>,
+    /// How many are answered, counted from the first; the others wait.
+    answered: watch::Sender<usize>,
     delay: Mutex<Duration>,
     failures: Mutex<Vec<StatusCode>>,
 }
@@ -37,12 +37,11 @@ impl Model {
     pub async fn start() -> Self {
         let state = Arc::new(Ledger {
             asked: Mutex::default(),
-            open: watch::Sender::new(true),
+            answered: watch::Sender::new(usize::MAX),
             delay: Mutex::default(),
             failures: Mutex::default(),
         });
-        let router =
-            Router::new().route("/v1/chat/completions", routing::post(complete)).with_state(state.clone());
+        let router = Router::new().route("/v1/chat/completions", routing::post(complete)).with_state(state.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base_url = format!("http://{}/v1/", listener.local_addr().expect("its address"));
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -61,12 +60,17 @@ impl Model {
 
     /// Lets requests wait from now on, counted but not answered.
     pub fn hold(&self) {
-        self.state.open.send_replace(false);
+        self.hold_from(1);
+    }
+
+    /// The same for the `nth` request of all and those after it.
+    pub fn hold_from(&self, nth: usize) {
+        self.state.answered.send_replace(nth.saturating_sub(1));
     }
 
     /// Answers those that wait, and all to come.
     pub fn release(&self) {
-        self.state.open.send_replace(true);
+        self.state.answered.send_replace(usize::MAX);
     }
 
     /// Answers the next requests with these statuses.
@@ -86,11 +90,15 @@ async fn complete(State(ledger): State<Arc<Ledger>>, headers: HeaderMap, Json(bo
     let prompt = prompt.as_str().map_or_else(|| prompt.to_string(), ToOwned::to_owned);
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default();
     let asked = Asked { idempotency_key: key.to_owned(), prompt: prompt.clone() };
-    ledger.asked.lock().expect("no panic under this lock").push(asked);
+    let nth = {
+        let mut all = ledger.asked.lock().expect("no panic under this lock");
+        all.push(asked);
+        all.len()
+    };
 
     let delay = *ledger.delay.lock().expect("no panic under this lock");
     tokio::time::sleep(delay).await;
-    let _ = ledger.open.subscribe().wait_for(|open| *open).await;
+    let _ = ledger.answered.subscribe().wait_for(|answered| nth <= *answered).await;
     if let Some(status) = ledger.failures.lock().expect("no panic under this lock").pop() {
         return (status, Json(json!({"error": {"message": "the model fails as the test wants"}}))).into_response();
     }

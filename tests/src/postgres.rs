@@ -64,10 +64,11 @@ async fn start() -> Server {
     db.close().await;
     // The listener's connection closes on its own; a template must have none.
     crate::until("nobody is connected to the template", async || {
-        let others: i64 = sqlx::query_scalar("select count(*) from pg_stat_activity where datname like 'template\\_c%'")
-            .fetch_one(&mut PgConnection::connect(&url).await.ok()?)
-            .await
-            .ok()?;
+        let others: i64 =
+            sqlx::query_scalar("select count(*) from pg_stat_activity where datname like 'template\\_c%'")
+                .fetch_one(&mut PgConnection::connect(&url).await.ok()?)
+                .await
+                .ok()?;
         (others == 0).then_some(())
     })
     .await;

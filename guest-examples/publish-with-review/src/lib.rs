@@ -18,17 +18,10 @@ mod content_pipeline {
         /// What the post is to say, and to whom.
         brief: String,
     ) -> Result<Value, Error> {
-        let draft = ai()
-            .system("You are a senior copywriter.")
-            .user(brief)
-            .text()
-            .await?;
+        let draft = ai().system("You are a senior copywriter.").user(brief).text().await?;
 
         // An editor reviews the draft.
-        let review = pause("draft-review")
-            .url("https://cms.example.com/review/draft")
-            .expires_in(24 * HOUR)
-            .await?;
+        let review = pause("draft-review").url("https://cms.example.com/review/draft").expires_in(24 * HOUR).await?;
         if !review.approved() {
             return Ok(json!({ "status": review.decision, "feedback": review.feedback }));
         }
@@ -41,10 +34,7 @@ mod content_pipeline {
             .await?;
 
         // A publisher signs off before it goes live.
-        let sign_off = pause("final-approval")
-            .url("https://cms.example.com/review/final")
-            .expires_in(4 * HOUR)
-            .await?;
+        let sign_off = pause("final-approval").url("https://cms.example.com/review/final").expires_in(4 * HOUR).await?;
         if sign_off.approved() {
             call::<Value>("publisher.publish", &json!({ "content": post })).await?;
         }

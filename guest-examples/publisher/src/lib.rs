@@ -19,11 +19,7 @@ mod publisher {
     #[function]
     async fn publish(content: String) -> Result<Post, Error> {
         let url = format!("https://example.com/posts/{}", slug(&content));
-        Ok(Post {
-            published: true,
-            content,
-            url,
-        })
+        Ok(Post { published: true, content, url })
     }
 
     /// Fails, as publishing does when the site is down.
@@ -35,15 +31,9 @@ mod publisher {
     /// The content's first six words, in lower case, with everything but letters and digits left out.
     fn slug(content: &str) -> String {
         let lower = content.to_ascii_lowercase();
-        let words = lower
-            .split(|c: char| !c.is_ascii_alphanumeric())
-            .filter(|word| !word.is_empty());
+        let words = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         let slug = words.take(6).collect::<Vec<_>>().join("-");
-        if slug.is_empty() {
-            "untitled".to_owned()
-        } else {
-            slug
-        }
+        if slug.is_empty() { "untitled".to_owned() } else { slug }
     }
 
     #[cfg(test)]
@@ -52,10 +42,7 @@ mod publisher {
 
         #[test]
         fn a_slug_is_the_first_words() {
-            assert_eq!(
-                slug("Hello, World! It's a new day, today."),
-                "hello-world-it-s-a-new"
-            );
+            assert_eq!(slug("Hello, World! It's a new day, today."), "hello-world-it-s-a-new");
             assert_eq!(slug("¡…!"), "untitled");
         }
     }

@@ -122,23 +122,14 @@ mod testbed {
     /// Reconnects to an approval and returns the review.
     #[function]
     async fn wait(id: String, timeout_ms: Option<u64>) -> Result {
-        Ok(pause_report(
-            sdk::wait_for_resume(id, timeout_ms.map(Duration::from_millis)).await,
-        ))
+        Ok(pause_report(sdk::wait_for_resume(id, timeout_ms.map(Duration::from_millis)).await))
     }
 
     /// Races the pause `race` against a sleep.
     #[function]
     async fn race(timeout_ms: u64) -> Result {
-        match select(
-            sdk::pause("race"),
-            sdk::sleep(Duration::from_millis(timeout_ms)),
-        )
-        .await
-        {
-            Either::Left((review, _)) => {
-                Ok(json!({ "winner": "pause", "decision": review?.decision }))
-            }
+        match select(sdk::pause("race"), sdk::sleep(Duration::from_millis(timeout_ms))).await {
+            Either::Left((review, _)) => Ok(json!({ "winner": "pause", "decision": review?.decision })),
             Either::Right(((), _)) => Ok(json!({ "winner": "sleep", "decision": null })),
         }
     }
@@ -147,11 +138,7 @@ mod testbed {
     #[function]
     async fn pause_then_ai() -> Result {
         let gate = sdk::pause("gate").await?;
-        let prompt = if cfg!(feature = "altered") {
-            "afterwards"
-        } else {
-            "after"
-        };
+        let prompt = if cfg!(feature = "altered") { "afterwards" } else { "after" };
         let answer = ai().user(prompt).text().await?;
         let end = sdk::pause("end").await?;
         Ok(json!({ "gate": gate.decision, "answer": answer, "end": end.decision }))
@@ -175,15 +162,8 @@ mod testbed {
     /// Races a call against a sleep.
     #[function]
     async fn race_call(target: String, input: Value, timeout_ms: u64) -> Result {
-        match select(
-            sdk::call(target, &input),
-            sdk::sleep(Duration::from_millis(timeout_ms)),
-        )
-        .await
-        {
-            Either::Left((result, _)) => {
-                Ok(json!({ "winner": "call", "result": call_report(result) }))
-            }
+        match select(sdk::call(target, &input), sdk::sleep(Duration::from_millis(timeout_ms))).await {
+            Either::Left((result, _)) => Ok(json!({ "winner": "call", "result": call_report(result) })),
             Either::Right(((), _)) => Ok(json!({ "winner": "sleep", "result": null })),
         }
     }
@@ -200,11 +180,8 @@ mod testbed {
         if depth == 0 {
             return Ok(Depth { levels: 0 });
         }
-        let below: Depth =
-            sdk::call(&target, &json!({ "depth": depth - 1, "self": target })).await?;
-        Ok(Depth {
-            levels: below.levels + 1,
-        })
+        let below: Depth = sdk::call(&target, &json!({ "depth": depth - 1, "self": target })).await?;
+        Ok(Depth { levels: below.levels + 1 })
     }
 
     // Time, chance and the log.

@@ -15,11 +15,7 @@ pub(crate) fn call_report(result: Result<Value, CallError>) -> Value {
     match result {
         Ok(value) => json!({ "ok": value }),
         Err(error) => {
-            let failed = if let CallError::Failed(why) = &error {
-                why.clone()
-            } else {
-                Value::Null
-            };
+            let failed = if let CallError::Failed(why) = &error { why.clone() } else { Value::Null };
             json!({ "error": Error::from(error), "failed": failed })
         }
     }

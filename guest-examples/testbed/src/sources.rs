@@ -13,16 +13,12 @@ pub(crate) struct Clocks {
 
 impl Clocks {
     pub(crate) fn start() -> Self {
-        Self {
-            start: Instant::now(),
-        }
+        Self { start: Instant::now() }
     }
 
     /// `wall_ms` since 1970, `mono_ns` since the start.
     pub(crate) fn read(&self) -> Value {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         json!({ "wall_ms": wall.as_millis() as u64, "mono_ns": self.start.elapsed().as_nanos() as u64 })
     }
 }

@@ -2,15 +2,12 @@
 
 use std::io::Read as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
-use sha2::Sha256;
 
 use super::failure::Failure;
 use super::output::Output;
 use super::time;
+use crate::signature::{self, Secret};
 
 /// The options of `countersign sign`.
 #[derive(Debug, clap::Args)]
@@ -29,7 +26,7 @@ pub(crate) struct SignArgs {
     id: Option<String>,
     /// The time of this delivery; the host takes it for 5 minutes [default: now]
     #[arg(long, value_name = "UNIX_SECONDS")]
-    timestamp: Option<i64>,
+    timestamp: Option<u64>,
 }
 
 /// The three headers of a signed delivery.
@@ -46,7 +43,7 @@ pub(crate) fn sign(args: &SignArgs, out: Output) -> Result<(), Failure> {
     if !(1..=64).contains(&id.len()) || !id.bytes().all(valid) {
         return Err(Failure::Usage("--id must be 1 to 64 of A-Z a-z 0-9 _ -".into()));
     }
-    let headers = headers(&args.secret, &id, args.timestamp.unwrap_or(time::now() / 1000), &body)?;
+    let headers = headers(&args.secret, &id, args.timestamp.unwrap_or_else(now_seconds), &body)?;
     if out.json {
         let object: serde_json::Map<_, _> =
             headers.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
@@ -62,22 +59,25 @@ pub(crate) fn new_id() -> String {
     format!("msg_{}", uuid::Uuid::new_v4().simple())
 }
 
+/// The time for a delivery that is sent now.
+pub(crate) fn now_seconds() -> u64 {
+    time::now().unsigned_abs() / 1000
+}
+
 /// The headers that make `body` a delivery called `id`, sent at `timestamp`.
-pub(crate) fn headers(secret: &str, id: &str, timestamp: i64, body: &[u8]) -> Result<Headers, Failure> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key(secret)?)
-        .map_err(|_| Failure::Usage("the secret cannot be a key of HMAC".into()))?;
-    mac.update(format!("{id}.{timestamp}.").as_bytes());
-    mac.update(body);
-    let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+pub(crate) fn headers(secret: &str, id: &str, timestamp: u64, body: &[u8]) -> Result<Headers, Failure> {
+    let signature = signature::sign(&parse(secret)?, id, timestamp, body);
     Ok([("webhook-id", id.to_owned()), ("webhook-timestamp", timestamp.to_string()), ("webhook-signature", signature)])
 }
 
-fn key(secret: &str) -> Result<Vec<u8>, Failure> {
-    let encoded = secret.trim().strip_prefix("whsec_").unwrap_or_default().trim_end_matches('=');
-    match STANDARD_NO_PAD.decode(encoded) {
-        Ok(key) if !key.is_empty() => Ok(key),
-        _ => Err(Failure::Usage("a secret is `whsec_` and base64, as `countersign secrets create` prints it".into())),
-    }
+/// The secret, which may have lost its padding, or have white space around it, on its way here.
+fn parse(secret: &str) -> Result<Secret, Failure> {
+    let text = secret.trim().trim_end_matches('=');
+    let encoded = text.len().saturating_sub("whsec_".len());
+    let padding = "=".repeat(encoded.next_multiple_of(4) - encoded);
+    let no_secret =
+        |_| Failure::Usage("a secret is `whsec_` and base64, as `countersign secrets create` prints it".into());
+    format!("{text}{padding}").parse().map_err(no_secret)
 }
 
 #[cfg(test)]
@@ -97,10 +97,12 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_is_refused() {
-        for secret in ["", "whsec_", "C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "whsec_not base64"] {
-            assert!(matches!(key(secret), Err(Failure::Usage(_))), "{secret}");
+        for secret in ["", "whsec_", "C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "whsec_not base64", "whsec_AAEC"] {
+            assert!(matches!(parse(secret), Err(Failure::Usage(_))), "{secret}");
         }
-        assert_eq!(key("whsec_AAEC").expect("unpadded"), [0, 1, 2]);
-        assert_eq!(key("whsec_AAE=\n").expect("padded"), [0, 1]);
+        let padded = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        for secret in [padded, padded.trim_end_matches('='), &format!(" {padded}\n")] {
+            assert_eq!(parse(secret).expect("it is one").expose(), padded);
+        }
     }
 }

@@ -97,8 +97,7 @@ impl Db {
         .fetch_one(&mut *tx)
         .await?;
         tx.commit().await?;
-        let version =
-            self.find_version(new.tenant, new.agent, Some(version)).await?.ok_or(sqlx::Error::RowNotFound)?;
+        let version = self.find_version(new.tenant, new.agent, Some(version)).await?.ok_or(sqlx::Error::RowNotFound)?;
         Ok(Deployed::Created(version))
     }
 

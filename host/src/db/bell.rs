@@ -29,10 +29,10 @@ pub struct Ear(watch::Receiver<u64>);
 impl Bell {
     /// Starts to listen, and to tell the other hosts over a connection that does not wait for the disk, until the pools
     /// are closed.
-    pub(super) fn start(pool: PgPool, relaxed: PgPool) -> Self {
+    pub(super) fn start(pool: &PgPool, relaxed: &PgPool) -> Self {
         let bell = Self { rung: Arc::new(watch::Sender::new(0)), abroad: Arc::default() };
         tokio::spawn(listen(pool.clone(), bell.clone()));
-        tokio::spawn(tell(relaxed, bell.abroad.clone()));
+        tokio::spawn(tell(relaxed.clone(), bell.abroad.clone()));
         bell
     }
 

@@ -84,11 +84,7 @@ pub enum Error {
     Tool { tool: String, output: String },
     /// The server ended instead of becoming ready.
     #[error("PostgreSQL ended at once ({status}); {log} says: {tail}")]
-    Exited {
-        status: ExitStatus,
-        log: PathBuf,
-        tail: String,
-    },
+    Exited { status: ExitStatus, log: PathBuf, tail: String },
     /// The server lives but is not ready. It is left alone, as it may be in a long recovery; a
     /// later start takes it up again.
     #[error("PostgreSQL is not ready after {START_WAIT:?}, see {log}; it last said: {last}")]

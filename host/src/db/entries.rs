@@ -1,6 +1,6 @@
 //! The journal: read whole by the worker, by the page for people; appended to, one answer at a time.
 
-use super::attempts::{Claim, Fenced, FencedResult};
+use super::claims::{Claim, Fenced, FencedResult};
 use super::executions::unreadable;
 use super::{Db, Page, Result, retry};
 use crate::journal::Entry;

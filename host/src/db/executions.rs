@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::attempts::{Claim, Fenced};
+use super::claims::{Claim, Fenced};
 use super::{Db, Error, Page, Result, retry};
 use crate::execution::{CALL_DEPTH_MAX, Status, Target};
 use crate::journal::Millis;

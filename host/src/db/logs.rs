@@ -1,6 +1,6 @@
 //! What guests printed.
 
-use super::attempts::{Claim, Fenced};
+use super::claims::{Claim, Fenced};
 use super::{Db, Page, Result, retry};
 
 /// How much one execution may print in all, in bytes.
@@ -19,7 +19,7 @@ pub struct LogLine {
 impl Db {
     /// Keeps what the guest printed in the slices since the last time. Safe to repeat: a line is kept once.
     ///
-    /// What goes beyond `LOG_BYTES_MAX` is dropped.
+    /// Once `LOG_BYTES_MAX` is reached, what follows is dropped.
     pub async fn append_logs(&self, claim: &Claim, lines: &[LogLine]) -> Result<Result<(), Fenced>> {
         retry(|| self.try_append_logs(claim, lines)).await
     }
@@ -38,7 +38,7 @@ impl Db {
              ), kept as (
                  insert into log_line (tenant_id, execution_id, slice, line, stream, text)
                  select $1, $2, new.* from unnest($5::int[], $6::int[], $7::text[], $8::text[]) as new, held
-                 where held.log_bytes <= $9
+                 where held.log_bytes - $4 < $9
                  on conflict do nothing
              )
              select exists (select from held)",

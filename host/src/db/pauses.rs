@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::attempts::Claim;
+use super::claims::Claim;
 use super::executions::{timestamp, wake};
 use super::{Db, Page, Result, retry};
 use crate::decision::{Form, Unfit};
@@ -46,6 +46,8 @@ pub struct NewPause {
     pub title: Option<String>,
     pub payload: Option<String>,
     pub form: Form,
+    /// Whether it takes a pause that is open already as it is, instead of giving it its own form.
+    pub reconnects: bool,
     pub opened: Millis,
     pub expires: Option<Millis>,
 }
@@ -243,6 +245,17 @@ impl Db {
         Ok(pause.map_or(Decided::NotFound, Decided::Accepted))
     }
 
+    /// The execution and the `approval_request_id` that a signed delivery was taken for, if it was.
+    pub async fn delivered_to(&self, tenant: &str, webhook_id: &str) -> Result<Option<(String, String)>> {
+        Ok(sqlx::query_as(
+            "select execution_id, approval_request_id from webhook_delivery where tenant_id = $1 and webhook_id = $2",
+        )
+        .bind(tenant)
+        .bind(webhook_id)
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
     /// How many pauses of all tenants wait for a decision, and how long the oldest has.
     pub async fn open_pauses(&self) -> Result<Open> {
         Ok(sqlx::query_as(
@@ -258,7 +271,7 @@ impl Db {
         find(&mut connection, tenant, execution, approval_request_id).await
     }
 
-    /// Oldest first. Early decisions are in no list but that of their own status.
+    /// Oldest first; without a status, of every status.
     pub async fn list_pauses(&self, tenant: &str, filter: &Filter<'_>, limit: i64) -> Result<Page<Pause>> {
         let text = format!(
             "select {COLUMNS} from pause p join execution e using (tenant_id, execution_id)
@@ -306,14 +319,12 @@ async fn find(
 
 /// Whether this delivery was taken before: with the same body, or another one.
 async fn delivered(tx: &mut PgConnection, tenant: &str, delivery: &Delivery<'_>) -> Result<Option<bool>> {
-    Ok(sqlx::query_scalar(
-        "select body_sha256 = $3 from webhook_delivery where tenant_id = $1 and webhook_id = $2",
-    )
-    .bind(tenant)
-    .bind(delivery.webhook_id)
-    .bind(delivery.body_sha256)
-    .fetch_optional(tx)
-    .await?)
+    Ok(sqlx::query_scalar("select body_sha256 = $3 from webhook_delivery where tenant_id = $1 and webhook_id = $2")
+        .bind(tenant)
+        .bind(delivery.webhook_id)
+        .bind(delivery.body_sha256)
+        .fetch_optional(tx)
+        .await?)
 }
 
 /// False if its time was over.
@@ -341,7 +352,7 @@ async fn mark_decided(tx: &mut PgConnection, new: &NewDecision<'_>) -> Result<bo
 /// Opens pauses of an execution whose row lock the caller holds. Safe to repeat.
 ///
 /// A decision that came early decides its pause now, if it fits; if not, it is dropped and the pause is open. A pause
-/// that was withdrawn and is asked for again is open again.
+/// that was withdrawn and is asked for again is open again. One that a mere wait has opened gets the form of the pause.
 pub(super) async fn open_pauses(tx: &mut PgConnection, claim: &Claim, pauses: &[NewPause]) -> Result<()> {
     for pause in pauses {
         let early: Option<(String, Option<String>)> = sqlx::query_as(
@@ -354,7 +365,7 @@ pub(super) async fn open_pauses(tx: &mut PgConnection, claim: &Claim, pauses: &[
                  approval_request_url = excluded.approval_request_url, title = excluded.title,
                  payload = excluded.payload, response_schema = excluded.response_schema, choices = excluded.choices,
                  opened_at = excluded.opened_at, expires_at = excluded.expires_at
-             where p.status in ('early', 'cancelled')
+             where p.status in ('early', 'cancelled') or (p.status = 'open' and p.op <> excluded.op and not $12)
              returning p.decision, p.response",
         )
         .bind(&claim.tenant)
@@ -368,23 +379,35 @@ pub(super) async fn open_pauses(tx: &mut PgConnection, claim: &Claim, pauses: &[
         .bind(&pause.form.choices)
         .bind(timestamp(pause.opened))
         .bind(pause.expires.map(timestamp))
+        .bind(pause.reconnects)
         .fetch_optional(&mut *tx)
         .await?
         .and_then(|(decision, response): (Option<String>, Option<String>)| Some((decision?, response)));
         if let Some((decision, response)) = early
             && pause.form.check(&decision, response.as_deref()).is_err()
         {
-            sqlx::query(
-                "update pause set status = 'open', decision = null, feedback = null, response = null, reviewer = null,
-                                  via = null, decided_at = null
-                 where tenant_id = $1 and execution_id = $2 and approval_request_id = $3",
-            )
-            .bind(&claim.tenant)
-            .bind(&claim.execution)
-            .bind(&pause.approval_request_id)
-            .execute(&mut *tx)
-            .await?;
+            drop_early(tx, claim, &pause.approval_request_id).await?;
         }
     }
+    Ok(())
+}
+
+/// Opens a pause whose early decision does not fit it, and forgets the delivery, so that its sender, who sends it again,
+/// is told why.
+async fn drop_early(tx: &mut PgConnection, claim: &Claim, approval_request_id: &str) -> Result<()> {
+    sqlx::query(
+        "with forgotten as (
+             delete from webhook_delivery
+             where tenant_id = $1 and execution_id = $2 and approval_request_id = $3
+         )
+         update pause set status = 'open', decision = null, feedback = null, response = null, reviewer = null,
+                          via = null, decided_at = null
+         where tenant_id = $1 and execution_id = $2 and approval_request_id = $3",
+    )
+    .bind(&claim.tenant)
+    .bind(&claim.execution)
+    .bind(approval_request_id)
+    .execute(tx)
+    .await?;
     Ok(())
 }

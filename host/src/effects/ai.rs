@@ -1,7 +1,6 @@
 //! Asks a model. Every failure is an answer that the guest gets; none is the host's.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +13,9 @@ use serde_json::{Value, json};
 
 use crate::execution::JSON_BYTES_MAX;
 use crate::journal::{AiError, Completion, Prompt, Role};
+use crate::schema::Schema;
 
 pub(crate) mod rehearsal;
-#[cfg(test)]
-mod tests;
 
 /// How many messages a prompt may have.
 pub const MESSAGES_MAX: usize = 256;
@@ -138,7 +136,7 @@ impl Models {
             }
         };
         let mut completion = if model == rehearsal::NAME {
-            rehearsal::complete(prompt, schema.as_ref().map(|schema| &schema.json))?
+            rehearsal::complete(prompt, schema.as_deref().map(Schema::json))?
         } else {
             self.ask(model, prompt, schema.as_deref(), idempotency_key).await?
         };
@@ -164,6 +162,12 @@ impl Models {
         let Some(client) = &self.client else {
             return Err(AiError::Unavailable("this host can only ask the built-in model".into()));
         };
+        // genai takes any name that it does not know for a model of an Ollama on this machine. Only the operator may
+        // send requests there, by making one the default.
+        let local_is_ours = self.default_model != rehearsal::NAME && is_local(&self.default_model);
+        if self.endpoint.is_none() && is_local(model) && !local_is_ours {
+            return Err(AiError::Refused(format!("model: this host knows no provider of {model:?}")));
+        }
         let (spec, request) = (self.spec(model), request(prompt));
         let options = self.options(model, prompt, schema, idempotency_key);
         let mut waits = self.backoff.iter();
@@ -213,7 +217,7 @@ impl Models {
         options.temperature = prompt.temperature.and_then(|temperature| temperature.to_string().parse().ok());
         options.max_tokens = prompt.max_tokens;
         if let Some(schema) = schema {
-            options = options.with_response_format(JsonSpec::new("answer", schema.to_send()));
+            options = options.with_response_format(JsonSpec::new("answer", to_send(schema)));
         }
         if self.endpoint.is_some() {
             // genai would read `a::b` as a provider and a name, and `qwen-max` as `qwen` with effort `max`. At an
@@ -319,6 +323,11 @@ fn endpoint(base_url: &str, api_key: Option<String>) -> Result<(Endpoint, AuthDa
     Ok((Endpoint::from_owned(url.as_str()), auth))
 }
 
+/// Whether a model of this name would be looked for on this machine.
+fn is_local(model: &str) -> bool {
+    !matches!(AdapterKind::from_model(model), Ok(kind) if kind != AdapterKind::Ollama)
+}
+
 /// The keys that genai may take from the environment.
 fn secrets_of_environment() -> impl Iterator<Item = String> {
     let known = |name: &str| AdapterKind::all().iter().any(|kind| kind.default_key_env_name() == Some(name));
@@ -409,228 +418,28 @@ fn unfenced(text: &str) -> &str {
     }
 }
 
-// --- Schemas ---------------------------------------------------------------------------------------------------------
-
-/// Longest schema, in bytes.
-pub const SCHEMA_BYTES_MAX: usize = 64 << 10;
-
-/// How many regular expressions a schema may have, and the size of each when compiled, in bytes.
-const PATTERNS_MAX: usize = 64;
-const PATTERN_BYTES_MAX: usize = 256 << 10;
-
-/// How many references a schema may have.
-const REFERENCES_MAX: usize = 256;
-
-/// How deep an answer may nest.
-const ANSWER_DEPTH_MAX: usize = 64;
-
-/// How many schemas may be within one another while an answer is checked, references followed.
+/// The schema as a provider gets it: nothing beside a `$ref` but what constrains.
 ///
-/// The checker is recursive: a thread's stack of 2 MiB holds some thousands.
-const LEVELS_MAX: usize = 1_000;
-
-/// How many costs are counted for one schema: its places times the depths at which they are reached.
-const COSTS_MAX: usize = 200_000;
-
-/// How much work the check of one answer may be: bytes of the answer times places of the schema, references followed.
-const WORK_MAX: u64 = 1 << 26;
-
-/// The same for finding out where an answer is wrong, which is much slower than finding out that it is.
-const EXPLAIN_WORK_MAX: u64 = 1 << 18;
-
-/// The drafts whose references work as `Schema::supported` takes them to.
-const DRAFTS: [&str; 4] = [
-    "json-schema.org/draft/2020-12/schema",
-    "json-schema.org/draft/2019-09/schema",
-    "json-schema.org/draft-07/schema",
-    "json-schema.org/draft-06/schema",
-];
-
-/// A JSON Schema of a guest's, against which answers can be checked in bounded time.
-///
-/// That is not so for every schema: a few dozen definitions, each of which refers twice to the next, keep a checker busy
-/// for years. So references go to places in the schema itself (`#/…`), where their cost can be counted; and what makes a
-/// checker look at a place again and again (`unevaluated…`, `$dynamicRef`) is not taken.
-struct Schema {
-    json: Value,
-    validator: jsonschema::Validator,
-}
-
-impl Schema {
-    fn parse(text: &str) -> Result<Self, String> {
-        if text.len() > SCHEMA_BYTES_MAX {
-            return Err("longer than 64 KiB".into());
-        }
-        let json: Value = serde_json::from_str(text).map_err(|why| format!("not JSON: {why}"))?;
-        if let Some(draft) = json.get("$schema").and_then(Value::as_str) {
-            let name = draft.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('#');
-            if !DRAFTS.contains(&name) {
-                return Err("`$schema` must be draft 2020-12, 2019-09, 07 or 06".into());
-            }
-        }
-        let (mut references, mut patterns) = (0, 0);
-        Self::supported(&json, &json, &mut references, &mut patterns)?;
-        if references > REFERENCES_MAX || patterns > PATTERNS_MAX {
-            return Err(format!("more than {REFERENCES_MAX} references or {PATTERNS_MAX} patterns"));
-        }
-        if Costs::new(&json).of(&json, ANSWER_DEPTH_MAX, 0).is_none() {
-            return Err("its references go round in a circle, too deep or too far".into());
-        }
-        let validator = jsonschema::options()
-            .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
-            .offline()
-            .build(&json)
-            .map_err(|why| shortened(&format!("not a JSON Schema: {why}")))?;
-        Ok(Self { json, validator })
-    }
-
-    /// Whether the cost of `node`, a part of `root`, can be counted. Counts references and patterns on the way.
-    fn supported(root: &Value, node: &Value, references: &mut usize, patterns: &mut usize) -> Result<(), String> {
+/// genai copies the target of a `$ref` that has a description beside it, and with a recursive schema does not stop.
+fn to_send(schema: &Schema) -> Value {
+    fn strip(node: &mut Value) {
         match node {
             Value::Object(map) => {
-                for (keyword, value) in map {
-                    match (keyword.as_str(), value) {
-                        ("$ref", Value::String(reference)) => {
-                            *references += 1;
-                            let inside = reference == "#" || reference.starts_with("#/") && !reference.contains('%');
-                            if !inside || root.pointer(&reference[1..]).is_none() {
-                                return Err("`$ref` must lead to a place in the schema, as `#/…`".into());
-                            }
-                        }
-                        ("$id" | "$schema", Value::String(_)) if !std::ptr::eq(root, node) => {
-                            return Err(format!("`{keyword}` is only taken at the top"));
-                        }
-                        ("$dynamicRef" | "$recursiveRef" | "unevaluatedProperties" | "unevaluatedItems", _) => {
-                            return Err(format!("`{keyword}` is not taken"));
-                        }
-                        ("pattern", Value::String(_)) => *patterns += 1,
-                        ("patternProperties", Value::Object(inner)) => *patterns += inner.len(),
-                        _ => {}
+                if map.get("$ref").is_some_and(Value::is_string) {
+                    for annotation in ["title", "description", "default", "nullable"] {
+                        map.remove(annotation);
                     }
-                    Self::supported(root, value, references, patterns)?;
                 }
-                Ok(())
+                map.values_mut().for_each(strip);
             }
-            Value::Array(items) => items.iter().try_for_each(|item| Self::supported(root, item, references, patterns)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
-
-    /// Whether `text` is JSON that satisfies this; if not, where it does not.
-    fn check(&self, text: &str) -> Result<(), String> {
-        let answer: Value = serde_json::from_str(text).map_err(|why| format!("the answer is not JSON: {why}"))?;
-        let depth = depth(&answer);
-        let places = Costs::new(&self.json).of(&self.json, depth, 0).map(|(places, _)| places);
-        let work = places.unwrap_or(u64::MAX).saturating_mul(text.len() as u64);
-        if depth > ANSWER_DEPTH_MAX || work > WORK_MAX {
-            return Err("the answer is too large or too deep to be checked against this schema".into());
-        }
-        if self.validator.is_valid(&answer) {
-            return Ok(());
-        }
-        if work > EXPLAIN_WORK_MAX {
-            return Err("the answer does not satisfy the schema".into());
-        }
-        let Err(why) = self.validator.validate(&answer) else { return Ok(()) };
-        let path = why.instance_path().to_string();
-        Err(format!("at {}: {why}", if path.is_empty() { "the top" } else { &path }))
-    }
-
-    /// The schema as a provider gets it: nothing beside a `$ref` but what constrains.
-    ///
-    /// genai copies the target of a `$ref` that has a description beside it, and with a recursive schema does not stop.
-    fn to_send(&self) -> Value {
-        fn strip(node: &mut Value) {
-            match node {
-                Value::Object(map) => {
-                    if map.get("$ref").is_some_and(Value::is_string) {
-                        for annotation in ["title", "description", "default", "nullable"] {
-                            map.remove(annotation);
-                        }
-                    }
-                    map.values_mut().for_each(strip);
-                }
-                Value::Array(items) => items.iter_mut().for_each(strip),
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-            }
-        }
-        let mut json = self.json.clone();
-        strip(&mut json);
-        json
-    }
+    let mut json = schema.json().clone();
+    strip(&mut json);
+    json
 }
 
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
-        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
-    }
-}
-
-/// What checking a value costs at the most, by the place in the schema and the depth of the value.
-struct Costs<'a> {
-    root: &'a Value,
-    known: HashMap<(*const Value, usize), (u64, usize)>,
-}
-
-impl<'a> Costs<'a> {
-    fn new(root: &'a Value) -> Self {
-        Self { root, known: HashMap::new() }
-    }
-
-    /// How many places of the schema a checker visits for one value of this depth, and how many it is in at once; none
-    /// if those would be more than `LEVELS_MAX`, of which `levels` are above, or if the count takes too long.
-    fn of(&mut self, schema: &'a Value, depth: usize, levels: usize) -> Option<(u64, usize)> {
-        if let Some((work, height)) = self.known.get(&(std::ptr::from_ref(schema), depth)) {
-            return (levels + height <= LEVELS_MAX).then_some((*work, *height));
-        }
-        if levels >= LEVELS_MAX || self.known.len() >= COSTS_MAX {
-            return None;
-        }
-        let (mut work, mut height) = (1, 1);
-        for (part, inside) in self.parts(schema) {
-            if inside && depth == 0 {
-                continue;
-            }
-            let (more, below) = self.of(part, if inside { depth - 1 } else { depth }, levels + 1)?;
-            work = more.saturating_add(work);
-            height = height.max(below + 1);
-        }
-        self.known.insert((std::ptr::from_ref(schema), depth), (work, height));
-        Some((work, height))
-    }
-
-    /// The parts of a schema, and whether each is for what is inside a value rather than for the value itself.
-    fn parts(&self, schema: &'a Value) -> Vec<(&'a Value, bool)> {
-        let Some(map) = schema.as_object() else { return vec![] };
-        let mut parts = Vec::new();
-        for (keyword, value) in map {
-            let inside = match keyword.as_str() {
-                "$ref" => {
-                    let target = value.as_str().and_then(|reference| self.root.pointer(reference.get(1..)?));
-                    parts.extend(target.map(|target| (target, false)));
-                    continue;
-                }
-                "$defs" | "definitions" | "default" | "examples" => continue,
-                "properties"
-                | "patternProperties"
-                | "additionalProperties"
-                | "propertyNames"
-                | "items"
-                | "prefixItems"
-                | "additionalItems"
-                | "contains" => true,
-                _ => false,
-            };
-            match (keyword.as_str(), value) {
-                ("properties" | "patternProperties" | "dependentSchemas" | "dependencies", Value::Object(map)) => {
-                    parts.extend(map.values().map(|part| (part, inside)));
-                }
-                (_, Value::Array(items)) => parts.extend(items.iter().map(|part| (part, inside))),
-                _ => parts.push((value, inside)),
-            }
-        }
-        parts
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! The call of another agent's function: an execution of its own, made exactly once.
 
-use crate::db::attempts::{Claim, FencedResult};
-use crate::db::executions::Called;
 use crate::db::Db;
+use crate::db::claims::{Claim, FencedResult};
+use crate::db::executions::Called;
 use crate::execution::{CALL_DEPTH_MAX, JSON_BYTES_MAX, Target, child_id};
 use crate::guest::Manifest;
 use crate::journal::CallError;
@@ -18,6 +18,11 @@ pub enum Begun {
 /// Makes the execution that ask `op` calls for, or finds it, if an earlier attempt has made it.
 pub async fn begin(db: &Db, claim: &Claim, op: u64, target: &str, input: &str) -> FencedResult<Begun> {
     let refused = |why| Ok(Ok(Begun::Refused(why)));
+    let child = child_id(&claim.tenant, &claim.execution, op);
+    // What was called once stays called, whatever has been deployed since.
+    if db.find_execution(&claim.tenant, &child).await?.is_some() {
+        return Ok(Ok(Begun::Runs(child)));
+    }
     let target: Target = match target.parse() {
         Ok(target) => target,
         Err(why) => return refused(CallError::NotFound(format!("{target:?}: {why}"))),
@@ -40,7 +45,7 @@ pub async fn begin(db: &Db, claim: &Claim, op: u64, target: &str, input: &str) -
     let seed = crate::random::bytes32();
     Ok(match db.call_execution(claim, op, &target, version.version, input, seed).await? {
         Err(fenced) => Err(fenced),
-        Ok(Called::Exists) => Ok(Begun::Runs(child_id(&claim.tenant, &claim.execution, op))),
+        Ok(Called::Exists) => Ok(Begun::Runs(child)),
         Ok(Called::TooDeep) => {
             let why = format!("calls may nest {CALL_DEPTH_MAX} deep");
             Ok(Begun::Refused(CallError::Denied(why)))

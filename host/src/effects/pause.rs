@@ -2,16 +2,14 @@
 
 use super::deadline;
 use crate::db::pauses::NewPause;
-use crate::decision::{CHOICE_BYTES_MAX, CHOICES_MAX, DEFAULT_CHOICES, Form, compile_schema, is_choice};
+use crate::decision::{CHOICE_BYTES_MAX, CHOICES_MAX, DEFAULT_CHOICES, Form, is_choice};
 use crate::execution::{JSON_BYTES_MAX, is_approval_request_id};
 use crate::journal::{ApprovalRequest, Millis, PauseError};
+use crate::schema::Schema;
 
 /// Longest page address and title of a pause, in bytes.
 const URL_BYTES_MAX: usize = 2_048;
 const TITLE_BYTES_MAX: usize = 512;
-
-/// Longest schema of a response, in bytes.
-const SCHEMA_BYTES_MAX: usize = 64 << 10;
 
 /// The pause that ask `op` opens, if the request is within the bounds of the contract.
 pub fn plan(op: u64, request: &ApprovalRequest, asked_at: Millis) -> Result<NewPause, PauseError> {
@@ -31,13 +29,10 @@ pub fn plan(op: u64, request: &ApprovalRequest, asked_at: Millis) -> Result<NewP
             return invalid(format!("payload: not JSON: {why}"));
         }
     }
-    if let Some(schema) = &request.response_schema {
-        if schema.len() > SCHEMA_BYTES_MAX {
-            return invalid(format!("response-schema: at most {SCHEMA_BYTES_MAX} bytes"));
-        }
-        if let Err(why) = compile_schema(schema) {
-            return invalid(format!("response-schema: {why}"));
-        }
+    if let Some(schema) = &request.response_schema
+        && let Err(why) = Schema::parse(schema)
+    {
+        return invalid(format!("response-schema: {why}"));
     }
     let form = Form { choices: choices(&request.choices)?, response_schema: request.response_schema.clone() };
     Ok(NewPause {
@@ -47,6 +42,7 @@ pub fn plan(op: u64, request: &ApprovalRequest, asked_at: Millis) -> Result<NewP
         title: request.title.clone(),
         payload: request.payload.clone(),
         form,
+        reconnects: false,
         opened: asked_at,
         expires: request.expires_in_ms.map(|duration| deadline(asked_at, duration)),
     })
@@ -63,7 +59,7 @@ pub fn plan_wait(op: u64, approval_request_id: &str, asked_at: Millis) -> Result
         response_schema: None,
         choices: vec![],
     };
-    plan(op, &request, asked_at)
+    Ok(NewPause { reconnects: true, ..plan(op, &request, asked_at)? })
 }
 
 fn check_id(id: &str) -> Result<(), PauseError> {

@@ -17,6 +17,17 @@ const LINE_BYTES_MAX: usize = 8 << 10;
 /// How much a guest may print between two answers; what is beyond it is dropped, and a line says so.
 const SLICE_LOG_BYTES_MAX: usize = 256 << 10;
 
+/// How many asks a guest may make between two answers, given up or not, and of how many bytes in all.
+const SLICE_ASKS_MAX: usize = 10_000;
+const SLICE_ASK_BYTES_MAX: usize = 16 << 20;
+
+/// The guest reached one of these bounds.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the component made more than {SLICE_ASKS_MAX} asks, or asks of more than {SLICE_ASK_BYTES_MAX} bytes, between two answers"
+)]
+pub(super) struct AskLimit;
+
 /// An ask that waits for its answer.
 #[derive(Debug, Clone)]
 pub struct OpenAsk {
@@ -52,6 +63,9 @@ struct Inner {
     now: Millis,
     next_op: u64,
     slice: usize,
+    /// What was asked in this slice: how many asks, and of how many bytes.
+    slice_asks: usize,
+    slice_ask_bytes: usize,
     open: BTreeMap<u64, Open>,
     fresh: Vec<u64>,
     abandoned: Vec<OpenAsk>,
@@ -78,6 +92,8 @@ impl Asks {
                 now: started,
                 next_op: 0,
                 slice: 0,
+                slice_asks: 0,
+                slice_ask_bytes: 0,
                 open: BTreeMap::new(),
                 fresh: vec![],
                 abandoned: vec![],
@@ -91,15 +107,21 @@ impl Asks {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn ask(self: &Arc<Self>, ask: Ask) -> Pending {
+    /// Notes an ask. An error ends the guest: it asks more between two answers than the host will hold.
+    pub(super) fn ask(self: &Arc<Self>, ask: Ask) -> Result<Pending, AskLimit> {
         let (sender, answer) = oneshot::channel();
         let mut inner = self.inner();
+        inner.slice_asks += 1;
+        inner.slice_ask_bytes = inner.slice_ask_bytes.saturating_add(ask.bytes());
+        if inner.slice_asks > SLICE_ASKS_MAX || inner.slice_ask_bytes > SLICE_ASK_BYTES_MAX {
+            return Err(AskLimit);
+        }
         let op = inner.next_op;
         inner.next_op += 1;
         let ask = OpenAsk { op, ask: Arc::new(ask), asked_at: inner.now };
         inner.open.insert(op, Open { ask, answer: sender });
         inner.fresh.push(op);
-        Pending { op, answer, asks: self.clone() }
+        Ok(Pending { op, answer, asks: self.clone() })
     }
 
     pub(super) fn deliver(&self, op: u64, answer: Answer, at: Millis) -> bool {
@@ -109,6 +131,8 @@ impl Asks {
         }
         inner.now = inner.now.max(at);
         inner.slice += 1;
+        inner.slice_asks = 0;
+        inner.slice_ask_bytes = 0;
         inner.log.line = 0;
         inner.log.slice_bytes = 0;
         let Some(open) = inner.open.remove(&op) else { return false };
@@ -303,8 +327,8 @@ mod tests {
     #[test]
     fn an_ask_that_is_given_up_is_told_once() {
         let asks = Arc::new(Asks::new(0));
-        let first = asks.ask(Ask::Sleep { duration_ms: 1 });
-        let second = asks.ask(Ask::Sleep { duration_ms: 2 });
+        let first = asks.ask(Ask::Sleep { duration_ms: 1 }).unwrap();
+        let second = asks.ask(Ask::Sleep { duration_ms: 2 }).unwrap();
         assert_eq!(asks.take_fresh().len(), 2);
         drop(first);
         assert_eq!(asks.take_abandoned().len(), 1);
@@ -313,5 +337,16 @@ mod tests {
         assert!(asks.deliver(1, Answer::Slept, 1));
         drop(second);
         assert!(asks.take_abandoned().is_empty(), "it was answered");
+    }
+
+    #[test]
+    fn what_is_asked_and_given_up_between_two_answers_is_bounded_too() {
+        let asks = Arc::new(Asks::new(0));
+        let large = || Ask::Call { target: "a.b".into(), input: "x".repeat(1 << 20) };
+        let taken = (0..100).take_while(|_| asks.ask(large()).is_ok()).count();
+        assert!(taken < 17, "{taken} MiB were held");
+        let asks = Arc::new(Asks::new(0));
+        let taken = (0..100_000).take_while(|_| asks.ask(Ask::Sleep { duration_ms: 1 }).is_ok()).count();
+        assert_eq!(taken, SLICE_ASKS_MAX);
     }
 }

@@ -1,6 +1,5 @@
 //! The contract in `wit/`, and what its functions do: they note the ask and wait. Never any I/O.
 
-
 use wasmtime::component::{Accessor, HasData, Linker};
 
 use super::Inside;
@@ -11,6 +10,7 @@ mod asynchronous {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "agent",
+        imports: { default: trappable },
         exports: { "describe": async },
     });
 }
@@ -25,8 +25,8 @@ mod blocking {
     });
 }
 
-pub(super) use asynchronous::countersign::agent::types;
 pub(super) use asynchronous::AgentPre;
+pub(super) use asynchronous::countersign::agent::types;
 pub(super) use blocking::AgentBlockingPre;
 
 use asynchronous::countersign::agent::host;
@@ -50,40 +50,48 @@ impl HasData for HasInside {
 impl types::Host for Inside {}
 
 impl host::Host for Inside {
-    fn execution_id(&mut self) -> String {
-        self.execution_id.clone()
+    fn execution_id(&mut self) -> wasmtime::Result<String> {
+        Ok(self.execution_id.clone())
     }
 }
 
 /// Notes an ask of an async guest, and waits for its answer.
-async fn ask<T: Send>(accessor: &Accessor<T, HasInside>, ask: Ask) -> Answer {
-    let pending = accessor.with(|mut access| access.get().asks.ask(ask));
-    pending.await
+async fn ask<T: Send>(accessor: &Accessor<T, HasInside>, ask: Ask) -> wasmtime::Result<Answer> {
+    let pending = accessor.with(|mut access| access.get().asks.ask(ask))?;
+    Ok(pending.await)
 }
 
 impl<T: Send> host::HostWithStore<T> for HasInside {
-    async fn ai(accessor: &Accessor<T, Self>, prompt: Prompt) -> Result<Completion, AiError> {
-        completion(ask(accessor, Ask::Ai(prompt.into())).await)
+    async fn ai(accessor: &Accessor<T, Self>, prompt: Prompt) -> wasmtime::Result<Result<Completion, AiError>> {
+        Ok(completion(ask(accessor, Ask::Ai(prompt.into())).await?))
     }
 
-    async fn pause(accessor: &Accessor<T, Self>, request: ApprovalRequest) -> Result<Review, PauseError> {
-        review(ask(accessor, Ask::Pause(request.into())).await)
+    async fn pause(
+        accessor: &Accessor<T, Self>,
+        request: ApprovalRequest,
+    ) -> wasmtime::Result<Result<Review, PauseError>> {
+        Ok(review(ask(accessor, Ask::Pause(request.into())).await?))
     }
 
     async fn wait_for_resume(
         accessor: &Accessor<T, Self>,
         approval_request_id: String,
         timeout_ms: Option<u64>,
-    ) -> Result<Review, PauseError> {
-        review(ask(accessor, Ask::WaitForResume { approval_request_id, timeout_ms }).await)
+    ) -> wasmtime::Result<Result<Review, PauseError>> {
+        Ok(review(ask(accessor, Ask::WaitForResume { approval_request_id, timeout_ms }).await?))
     }
 
-    async fn call(accessor: &Accessor<T, Self>, target: String, input: String) -> Result<String, CallError> {
-        called(ask(accessor, Ask::Call { target, input }).await)
+    async fn call(
+        accessor: &Accessor<T, Self>,
+        target: String,
+        input: String,
+    ) -> wasmtime::Result<Result<String, CallError>> {
+        Ok(called(ask(accessor, Ask::Call { target, input }).await?))
     }
 
-    async fn sleep(accessor: &Accessor<T, Self>, duration_ms: u64) {
-        ask(accessor, Ask::Sleep { duration_ms }).await;
+    async fn sleep(accessor: &Accessor<T, Self>, duration_ms: u64) -> wasmtime::Result<()> {
+        ask(accessor, Ask::Sleep { duration_ms }).await?;
+        Ok(())
     }
 }
 
@@ -93,11 +101,11 @@ impl host_blocking::Host for Inside {
     }
 
     async fn ai(&mut self, prompt: Prompt) -> wasmtime::Result<Result<Completion, AiError>> {
-        Ok(completion(self.asks.ask(Ask::Ai(prompt.into())).await))
+        Ok(completion(self.asks.ask(Ask::Ai(prompt.into()))?.await))
     }
 
     async fn pause(&mut self, request: ApprovalRequest) -> wasmtime::Result<Result<Review, PauseError>> {
-        Ok(review(self.asks.ask(Ask::Pause(request.into())).await))
+        Ok(review(self.asks.ask(Ask::Pause(request.into()))?.await))
     }
 
     async fn wait_for_resume(
@@ -105,20 +113,20 @@ impl host_blocking::Host for Inside {
         approval_request_id: String,
         timeout_ms: Option<u64>,
     ) -> wasmtime::Result<Result<Review, PauseError>> {
-        Ok(review(self.asks.ask(Ask::WaitForResume { approval_request_id, timeout_ms }).await))
+        Ok(review(self.asks.ask(Ask::WaitForResume { approval_request_id, timeout_ms })?.await))
     }
 
     async fn call(&mut self, target: String, input: String) -> wasmtime::Result<Result<String, CallError>> {
-        Ok(called(self.asks.ask(Ask::Call { target, input }).await))
+        Ok(called(self.asks.ask(Ask::Call { target, input })?.await))
     }
 
     async fn sleep(&mut self, duration_ms: u64) -> wasmtime::Result<()> {
-        self.asks.ask(Ask::Sleep { duration_ms }).await;
+        self.asks.ask(Ask::Sleep { duration_ms })?.await;
         Ok(())
     }
 
     async fn submit(&mut self, ask: host_blocking::Ask) -> wasmtime::Result<u64> {
-        let pending = self.asks.ask(ask.into());
+        let pending = self.asks.ask(ask.into())?;
         let op = pending.op();
         self.submitted.insert(op, pending);
         Ok(op)

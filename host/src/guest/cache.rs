@@ -83,7 +83,8 @@ impl Cache {
     fn compile_here(&self, digest: &[u8; 32], wasm: &[u8]) -> Result<Component, Invalid> {
         let compiled = Component::compile(&self.0.engine, wasm)?;
         let component = Component::link(&self.0.engine, &compiled)?;
-        if let Err(error) = compiled.serialize().map_err(std::io::Error::other).and_then(|code| self.save(digest, &code))
+        if let Err(error) =
+            compiled.serialize().map_err(std::io::Error::other).and_then(|code| self.save(digest, &code))
         {
             tracing::warn!(%error, "a compiled component could not be kept on disk; it will be compiled again");
         }

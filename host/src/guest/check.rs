@@ -14,11 +14,8 @@ pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
 const NESTING_MAX: usize = 4;
 
 /// The interfaces of ours that a component may import.
-const OURS: [&str; 3] = [
-    "countersign:agent/types@0.1.0",
-    "countersign:agent/host@0.1.0",
-    "countersign:agent/host-blocking@0.1.0",
-];
+const OURS: [&str; 3] =
+    ["countersign:agent/types@0.1.0", "countersign:agent/host@0.1.0", "countersign:agent/host-blocking@0.1.0"];
 
 /// The interfaces of WASI 0.2 that the standard libraries of Rust and CPython need.
 const WASI: [&str; 20] = [

@@ -12,6 +12,7 @@ use super::check::{self, Invalid};
 use super::limits::{self, Meter};
 use super::{Call, Engine, Inside, Limits, Running, wasi};
 use crate::execution::is_name;
+use crate::schema::Schema;
 
 /// How many functions one agent may have, and how large its manifest may be.
 const FUNCTIONS_MAX: usize = 256;
@@ -85,6 +86,7 @@ impl Component {
             seed: [0; 32],
             started: 0,
             limits: limits.clone(),
+            is_replay: false,
         };
         let (asks, meter) = (Arc::new(Asks::new(0)), Arc::new(Meter::new(&limits)));
         let mut store = self.store(&call, &asks, &meter);
@@ -98,10 +100,11 @@ impl Component {
         // It may compute, not ask: with an ask open it would wait for ever.
         let described = super::until_quiescent(&meter, describing).await;
         match described {
-            Some(Ok(manifest)) => check_manifest(manifest),
-            Some(Err(error)) => {
-                Err(Invalid::NotDescribed(limits::failure(&error, &meter, asks.last_words()).message))
-            }
+            // Reading schemas takes up to seconds, if they are made for that.
+            Some(Ok(manifest)) => tokio::task::spawn_blocking(move || check_manifest(manifest))
+                .await
+                .map_err(|_| Invalid::NotDescribed("its manifest could not be checked".into()))?,
+            Some(Err(error)) => Err(Invalid::NotDescribed(limits::failure(&error, &meter, asks.last_words()).message)),
             None => Err(Invalid::NotDescribed("it asked the host for something, which it may not".into())),
         }
     }
@@ -134,11 +137,16 @@ fn check_manifest(manifest: types::Manifest) -> Result<Manifest, Invalid> {
     if !(1..=FUNCTIONS_MAX).contains(&count) {
         return bad(format!("it has {count} functions; there must be 1 to {FUNCTIONS_MAX}"));
     }
+    let schemas = manifest.functions.iter().flat_map(|function| [&function.input_schema, &function.output_schema]);
+    let length: usize = schemas.flatten().map(String::len).sum();
+    if length > MANIFEST_BYTES_MAX {
+        return bad(format!("its schemas have {length} bytes; at most {MANIFEST_BYTES_MAX} are kept"));
+    }
     let schema = |function: &str, text: Option<String>| -> Result<_, Invalid> {
         let Some(text) = text else { return Ok(None) };
-        crate::decision::compile_schema(&text)
+        let schema = Schema::parse(&text)
             .map_err(|why| Invalid::BadManifest(format!("a schema of function {function}: {why}")))?;
-        serde_json::from_str(&text).map(Some).map_err(|why| Invalid::BadManifest(why.to_string()))
+        Ok(Some(schema.json().clone()))
     };
     let mut functions: Vec<Function> = vec![];
     for function in manifest.functions {

@@ -161,7 +161,14 @@ impl Pollable for Timer {
             let asks = &self.asks;
             let duration_ms = (self.when - now).div_ceil(NANOS_PER_MILLI);
             // Kept over several polls: a guest may stop to wait for this and come back.
-            self.sleep.get_or_insert_with(|| asks.ask(Ask::Sleep { duration_ms })).await;
+            if self.sleep.is_none() {
+                // At the bound of asks it is never ready: the guest is stuck, and fails for that.
+                self.sleep = asks.ask(Ask::Sleep { duration_ms }).ok();
+            }
+            match &mut self.sleep {
+                Some(sleep) => drop(sleep.await),
+                None => std::future::pending().await,
+            }
             self.sleep = None;
         }
     }

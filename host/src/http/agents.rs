@@ -11,13 +11,13 @@ use sha2::{Digest as _, Sha256};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{self, Query, bad_cursor, limit};
-use super::App;
 use crate::api_key::Action;
-use crate::db::agents::{self, Deployed, Deployment};
 use crate::db::Page;
+use crate::db::agents::{self, Deployed, Deployment};
 use crate::execution::{Blame, hex, is_name};
 use crate::guest::{COMPONENT_BYTES_MAX, Manifest};
 
@@ -98,10 +98,9 @@ async fn upload(
     if !is_name(&agent) {
         return Err(Error::invalid("an agent's name is 1 to 64 of a-z 0-9 _ -, starting with a letter"));
     }
-    let wasm: Arc<[u8]> = extract::bytes(request, COMPONENT_BYTES_MAX).await?.to_vec().into();
+    let wasm: Arc<[u8]> = extract::bytes(request, "application/wasm", COMPONENT_BYTES_MAX).await?.to_vec().into();
     let digest: [u8; 32] = Sha256::digest(&wasm).into();
-    let invalid =
-        |why: crate::guest::Invalid| Error::Unprocessable("invalid_component", why.to_string(), Blame::Guest);
+    let invalid = |why: crate::guest::Invalid| Error::Unprocessable("invalid_component", why.to_string(), Blame::Guest);
     let component = app.cache.compile(&digest, wasm.clone()).await.map_err(invalid)?;
     let manifest = component.describe().await.map_err(invalid)?;
     let manifest = serde_json::to_string(&manifest).map_err(|_| Error::Internal)?;

@@ -27,7 +27,7 @@ pub(super) enum Error {
     /// 408.
     RequestTimeout,
     /// 409, with what it conflicts with.
-    Conflict(&'static str, String, Option<(&'static str, Value)>),
+    Conflict(&'static str, String, Option<Box<With>>),
     /// 410.
     PauseClosed,
     /// 413.
@@ -41,6 +41,9 @@ pub(super) enum Error {
     /// 503. The database cannot be reached.
     Unavailable,
 }
+
+/// What stands beside an error in its body: a name and a value.
+pub(super) type With = (&'static str, Value);
 
 pub(super) type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -92,7 +95,7 @@ impl Error {
         Self::NotFound("agent_not_found", format!("there is no agent {agent:?}; GET /v1/agents lists yours"))
     }
 
-    fn parts(self) -> (StatusCode, &'static str, String, Blame, Option<(&'static str, Value)>) {
+    fn parts(self) -> (StatusCode, &'static str, String, Blame, Option<Box<With>>) {
         let client = |status, code, message: String| (status, code, message, Blame::Client, None);
         match self {
             Self::BadRequest(code, message) => client(StatusCode::BAD_REQUEST, code, message),
@@ -131,9 +134,7 @@ impl Error {
                 let message = format!("send the body as `Content-Type: {wanted}`, without a content encoding");
                 client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
             }
-            Self::Unprocessable(code, message, blame) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, code, message, blame, None)
-            }
+            Self::Unprocessable(code, message, blame) => (StatusCode::UNPROCESSABLE_ENTITY, code, message, blame, None),
             Self::Internal => {
                 let message = "internal error; the cause is in the host's log";
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", message.into(), Blame::Host, None)
@@ -150,8 +151,8 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code, message, blame, with) = self.parts();
         let mut body = json!({ "error": { "code": code, "message": message, "blame": blame } });
-        if let Some((name, value)) = with {
-            body[name] = value;
+        if let Some(with) = with {
+            body[with.0] = with.1;
         }
         let mut response = (status, Json(body)).into_response();
         match status {

@@ -11,10 +11,11 @@ use futures::stream::{self, Stream};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::App;
 use super::auth::Caller;
 use super::error::{ErrorBody, Result};
-use super::executions::{Entry, Execution, LogLine, find};
-use super::App;
+use super::executions::{Execution, find};
+use super::journal::{Entry, LogLine};
 use crate::api_key::Action;
 use crate::db::bell::Ear;
 use crate::execution::Status;

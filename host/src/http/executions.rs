@@ -13,16 +13,17 @@ use sha2::{Digest as _, Sha256};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{Body, Query, bad_cursor, document, limit, raw};
-use super::App;
 use crate::api_key::Action;
+use crate::db::executions;
 use crate::db::executions::{Cancelled, Filter, Idempotency, NewExecution, Started};
-use crate::db::{self, executions};
 use crate::execution::{Blame, Failure, Status, Target, is_execution_id, is_name};
 use crate::guest::Manifest;
 use crate::random;
+use crate::schema::Schema;
 
 /// Longest `Idempotency-Key`, in bytes.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
@@ -34,12 +35,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(start, list))
-        .routes(routes!(show))
-        .routes(routes!(journal))
-        .routes(routes!(logs))
-        .routes(routes!(cancel))
+    OpenApiRouter::new().routes(routes!(start, list)).routes(routes!(show)).routes(routes!(cancel))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -213,12 +209,16 @@ async fn startable(app: &App, caller: &Caller, target: &Target, input: &str) -> 
     let manifest: Manifest = serde_json::from_str(&row.manifest).map_err(|_| Error::Internal)?;
     let Some(function) = manifest.functions.iter().find(|function| function.name == target.function) else {
         let names: Vec<&str> = manifest.functions.iter().map(|function| function.name.as_str()).collect();
-        let why = format!("agent {:?} has no function {:?}; it has {}", target.agent, target.function, names.join(", "));
+        let why =
+            format!("agent {:?} has no function {:?}; it has {}", target.agent, target.function, names.join(", "));
         return Err(Error::NotFound("function_not_found", why));
     };
-    if let Some(schema) = &function.input_schema {
-        crate::decision::check_document(&schema.to_string(), input)
-            .map_err(|why| Error::Unprocessable("invalid_input", format!("`input`: {why}"), Blame::Client))?;
+    if let Some(schema) = function.input_schema.clone() {
+        let input = input.to_owned();
+        // This may take a second, which no other request must wait.
+        let check = move || Schema::new(schema).and_then(|schema| schema.check(&input));
+        let checked = tokio::task::spawn_blocking(check).await.map_err(|_| Error::Internal)?;
+        checked.map_err(|why| Error::Unprocessable("invalid_input", format!("`input`: {why}"), Blame::Client))?;
     }
     Ok(row.version)
 }
@@ -295,105 +295,6 @@ async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQu
 async fn show(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Json<Execution>> {
     caller.may(Action::SeeExecutions)?;
     Ok(Json(find(&app, &caller.tenant, &id).await?))
-}
-
-/// One answered ask.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Entry {
-    pub(super) seq: i32,
-    /// Which ask this answers, in the order of asking.
-    op: i64,
-    #[schema(value_type = serde_json::Value)]
-    ask: Box<RawValue>,
-    #[schema(value_type = serde_json::Value)]
-    answer: Box<RawValue>,
-    /// What the agent's clocks show from this answer on.
-    at: Option<DateTime<Utc>>,
-}
-
-impl From<db::entries::EntryRow> for Entry {
-    fn from(row: db::entries::EntryRow) -> Self {
-        Self {
-            seq: row.seq,
-            op: row.op,
-            ask: raw(row.ask),
-            answer: raw(row.answer),
-            at: DateTime::from_timestamp_millis(row.at_ms),
-        }
-    }
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-struct Journal {
-    items: Vec<Entry>,
-    next: Option<String>,
-}
-
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-struct Paging {
-    /// 1 to 100; 50 if absent.
-    limit: Option<i64>,
-    /// The `next` of the page before.
-    after: Option<String>,
-}
-
-/// What an execution asked and was told, in the order of the answers.
-#[utoipa::path(get, path = "/v1/executions/{id}/journal", params(("id" = String, Path), Paging),
-    responses((status = 200, body = Journal), (status = "4XX", body = ErrorBody)))]
-async fn journal(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    Query(paging): Query<Paging>,
-) -> Result<Json<Journal>> {
-    caller.may(Action::SeeExecutions)?;
-    find(&app, &caller.tenant, &id).await?;
-    let after = paging.after.map(|after| after.parse().map_err(|_| bad_cursor())).transpose()?;
-    let page = app.db.entries(&caller.tenant, &id, after, limit(paging.limit)?).await?;
-    Ok(Json(Journal { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
-}
-
-/// A line that an agent printed.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct LogLine {
-    /// How many answers it had been given before.
-    pub(super) slice: i32,
-    pub(super) line: i32,
-    /// `stdout` or `stderr`.
-    stream: String,
-    text: String,
-}
-
-impl From<db::logs::LogLine> for LogLine {
-    fn from(row: db::logs::LogLine) -> Self {
-        Self { slice: row.slice, line: row.line, stream: row.stream, text: row.text }
-    }
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-struct Logs {
-    items: Vec<LogLine>,
-    next: Option<String>,
-}
-
-/// What an execution printed.
-#[utoipa::path(get, path = "/v1/executions/{id}/logs", params(("id" = String, Path), Paging),
-    responses((status = 200, body = Logs), (status = "4XX", body = ErrorBody)))]
-async fn logs(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    Query(paging): Query<Paging>,
-) -> Result<Json<Logs>> {
-    caller.may(Action::SeeExecutions)?;
-    find(&app, &caller.tenant, &id).await?;
-    let after = paging.after.as_deref().map(|after| -> Result<_> {
-        let (slice, line) = after.split_once('.').ok_or_else(bad_cursor)?;
-        Ok((slice.parse().map_err(|_| bad_cursor())?, line.parse().map_err(|_| bad_cursor())?))
-    });
-    let page = app.db.logs(&caller.tenant, &id, after.transpose()?, limit(paging.limit)?).await?;
-    Ok(Json(Logs { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
 }
 
 /// Stops an execution and its unfinished children for good.

@@ -15,6 +15,8 @@ use crate::execution::JSON_BYTES_MAX;
 const PAGE_DEFAULT: i64 = 50;
 const PAGE_MAX: i64 = 100;
 
+pub(super) const JSON: &str = "application/json";
+
 /// A JSON body of at most 1 MiB and a bit.
 pub(super) struct Body<T>(pub(super) T);
 
@@ -23,9 +25,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self> {
         if !is_json(request.headers()) {
-            return Err(Error::UnsupportedMediaType("application/json"));
+            return Err(Error::UnsupportedMediaType(JSON));
         }
-        parse(&bytes(request, JSON_BODY_BYTES_MAX).await?).map(Self)
+        parse(&bytes(request, JSON, JSON_BODY_BYTES_MAX).await?).map(Self)
     }
 }
 
@@ -41,10 +43,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// Reads the body, never holding more of it than `bytes_max`.
-pub(super) async fn bytes(request: Request, bytes_max: usize) -> Result<Bytes> {
+/// Reads the body, which should be of the type `wanted`, never holding more of it than `bytes_max`.
+pub(super) async fn bytes(request: Request, wanted: &'static str, bytes_max: usize) -> Result<Bytes> {
     if request.headers().contains_key(header::CONTENT_ENCODING) {
-        return Err(Error::UnsupportedMediaType("application/json"));
+        return Err(Error::UnsupportedMediaType(wanted));
     }
     let read = axum::body::to_bytes(request.into_body(), bytes_max);
     match tokio::time::timeout(BODY_TIMEOUT, read).await {

@@ -8,8 +8,8 @@ use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::error::{Error, ErrorBody, Result};
 use super::App;
+use super::error::{Error, ErrorBody, Result};
 use crate::metrics;
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -39,5 +39,8 @@ async fn readyz(State(app): State<App>) -> Result<Json<Health>> {
     responses((status = 200, content_type = "text/plain", body = String), (status = 503, body = ErrorBody)))]
 async fn scrape(State(app): State<App>) -> Result<impl IntoResponse> {
     let waiting = app.db.open_pauses().await?;
-    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], metrics::text(&waiting)))
+    Ok((
+        [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+        metrics::text(&waiting),
+    ))
 }

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::App;
 use super::auth::{self, Caller};
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{Body, text};
-use super::App;
 use crate::api_key::{Action, Role};
 use crate::random;
 use crate::signature;

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{Body, Query, bad_cursor, document, limit, raw, text};
-use super::App;
 use crate::api_key::Action;
 use crate::db::pauses::{self, Decided, Filter, NewDecision};
 use crate::decision::CHOICE_BYTES_MAX;
@@ -139,12 +139,8 @@ async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQu
         let (execution, name) = rest.split_once('.').ok_or_else(bad_cursor)?;
         if rest.contains('\0') { Err(bad_cursor()) } else { Ok((time, execution, name)) }
     });
-    let filter = Filter {
-        status,
-        execution: query.execution.as_deref(),
-        approval_request_id: None,
-        after: after.transpose()?,
-    };
+    let filter =
+        Filter { status, execution: query.execution.as_deref(), approval_request_id: None, after: after.transpose()? };
     let page = app.db.list_pauses(&caller.tenant, &filter, limit(query.limit)?).await?;
     Ok(Json(Pauses { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
 }
@@ -243,7 +239,7 @@ pub(super) fn outcome(decided: Decided) -> Result<Json<Outcome>> {
         Decided::AlreadyDecided(pause) => {
             let decided = serde_json::to_value(Pause::from(pause).decision).unwrap_or_default();
             let why = "this pause was decided otherwise before; the first decision stands";
-            Err(Error::Conflict("already_decided", why.into(), Some(("decided", decided))))
+            Err(Error::Conflict("already_decided", why.into(), Some(Box::new(("decided", decided)))))
         }
         Decided::Closed => Err(Error::PauseClosed),
         Decided::NotFound => Err(Error::no_pause()),

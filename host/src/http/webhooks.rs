@@ -6,16 +6,16 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::App;
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{self, text};
 use super::pauses::{Checked, Outcome, REVIEWER_BYTES_MAX, check, outcome};
-use super::App;
 use crate::db::pauses::{Delivery, Filter, NewDecision};
 use crate::execution::{is_approval_request_id, is_execution_id, is_tenant, pause_id, split_pause_id};
 use crate::signature::{self, Headers, Secret};
@@ -54,11 +54,11 @@ struct NewBody {
     responses((status = 200, body = Outcome), (status = "4XX", body = ErrorBody)))]
 async fn decide(State(app): State<App>, Path(tenant): Path<String>, request: Request) -> Result<Json<Outcome>> {
     let headers = request.headers().clone();
-    let body = extract::bytes(request, WEBHOOK_BYTES_MAX).await?;
+    let body = extract::bytes(request, extract::JSON, WEBHOOK_BYTES_MAX).await?;
     let webhook_id = verify(&app, &tenant, &headers, &body).await?;
 
     let new: NewBody = extract::parse(&body)?;
-    let (execution, approval_request_id) = addressed(&app, &tenant, &new).await?;
+    let (execution, approval_request_id) = addressed(&app, &tenant, webhook_id, &new).await?;
     let Checked { decision, feedback, response } =
         check(&new.decision, new.feedback.as_deref(), new.response.as_deref())?;
     let reviewer = new.reviewer.as_deref();
@@ -103,7 +103,7 @@ async fn verify<'a>(app: &App, tenant: &str, headers: &'a HeaderMap, body: &[u8]
 }
 
 /// The execution and the name of the pause that a decision is for.
-async fn addressed(app: &App, tenant: &str, new: &NewBody) -> Result<(String, String)> {
+async fn addressed(app: &App, tenant: &str, webhook_id: &str, new: &NewBody) -> Result<(String, String)> {
     match (&new.pause_id, &new.execution_id, &new.approval_request_id) {
         (Some(pause), None, None) => {
             let (execution, name) = split_pause_id(pause).ok_or_else(Error::no_pause)?;
@@ -115,7 +115,12 @@ async fn addressed(app: &App, tenant: &str, new: &NewBody) -> Result<(String, St
             }
             Ok((execution.clone(), name.clone()))
         }
-        (None, None, Some(name)) => only_open(app, tenant, name).await,
+        (None, None, Some(name)) => {
+            // Looked for first, because the same delivery may be deciding it right now.
+            let open = only_open(app, tenant, name).await;
+            // The pause that it decided is not open any more.
+            app.db.delivered_to(tenant, webhook_id).await?.map_or(open, Ok)
+        }
         _ => Err(Error::invalid(
             "send `pause_id`, or `execution_id` and `approval_request_id`, or `approval_request_id` alone",
         )),
@@ -135,7 +140,7 @@ async fn only_open(app: &App, tenant: &str, name: &str) -> Result<(String, Strin
             let ids: Vec<Value> =
                 open.iter().map(|pause| json!(pause_id(&pause.execution_id, &pause.approval_request_id))).collect();
             let why = "several open pauses bear this approval_request_id; name one by `pause_id`";
-            Err(Error::Conflict("ambiguous_pause", why.into(), Some(("candidates", Value::Array(ids)))))
+            Err(Error::Conflict("ambiguous_pause", why.into(), Some(Box::new(("candidates", Value::Array(ids))))))
         }
     }
 }

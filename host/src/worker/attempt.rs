@@ -6,11 +6,15 @@ use super::Worker;
 use super::live::{Live, Next};
 use crate::crash;
 use crate::db;
-use crate::db::attempts::{Claim, Fenced, Outcome};
+use crate::db::claims::{Claim, Fenced};
 use crate::db::logs::LogLine;
+use crate::db::outcomes::Outcome;
 use crate::execution::Failure;
 use crate::guest::{Call, Component, Guest, State, Stream};
 use crate::journal::Entry;
+
+/// Largest journal of one execution, in bytes. All of it is read back on each attempt.
+const JOURNAL_BYTES_MAX: usize = 64 << 20;
 
 /// How an attempt ended.
 pub(super) enum End {
@@ -41,6 +45,8 @@ pub(super) enum Error {
     NoComponent(i32),
     #[error("the component could not be made ready: {0}")]
     Component(#[from] crate::guest::Invalid),
+    #[error("the host that drove it vanished")]
+    Vanished,
     #[error("the answer to ask {0} does not fit it")]
     Misfit(u64),
 }
@@ -51,7 +57,14 @@ pub(super) enum Error {
 pub(super) async fn drive(worker: &Worker, claim: &Claim) -> Result<End, Error> {
     let component = component(worker, claim).await?;
     let journal = worker.db.journal(&claim.tenant, &claim.execution).await?;
-    let mut attempt = Attempt { worker, claim, guest: start(worker, claim, &component), seq: 0, live_from: journal.len() };
+    let mut attempt = Attempt {
+        worker,
+        claim,
+        guest: start(worker, claim, &component, !journal.is_empty()),
+        seq: 0,
+        live_from: journal.len(),
+        journal_bytes: 0,
+    };
     let mut live = Live::new(worker, claim);
 
     attempt.guest.run_slice().await;
@@ -65,7 +78,11 @@ pub(super) async fn drive(worker: &Worker, claim: &Claim) -> Result<End, Error> 
         // What was printed in a slice whose end is in the journal has been kept.
         attempt.guest.take_log();
         attempt.seq += 1;
+        attempt.journal_bytes += entry.ask.len() + entry.answer.to_text().len();
         attempt.guest.run_slice().await;
+        if let State::Failed(failure) = attempt.guest.state() {
+            return settle(worker, claim, &Outcome::Failed(failure.clone())).await;
+        }
         live.note(&mut attempt.guest);
     }
     crash::point("after_replay");
@@ -74,7 +91,10 @@ pub(super) async fn drive(worker: &Worker, claim: &Claim) -> Result<End, Error> 
 
 /// Writes that the host has failed at this execution for good.
 pub(super) async fn give_up(worker: &Worker, claim: &Claim, error: &Error) -> db::Result<()> {
-    let message = format!("this host failed at it {} times in a row, the last time because: {error}", claim.failures + 1);
+    let message = format!(
+        "attempts at it failed {} times in a row by the host's fault, the last time because: {error}",
+        claim.failures
+    );
     let outcome = Outcome::Failed(Failure::host("host_failure", message));
     worker.db.settle(claim, &outcome).await.map(|_| ())
 }
@@ -95,7 +115,7 @@ async fn component(worker: &Worker, claim: &Claim) -> Result<Component, Error> {
     Ok(worker.cache.compile(&claim.digest, wasm).await?)
 }
 
-fn start(worker: &Worker, claim: &Claim, component: &Component) -> Guest {
+fn start(worker: &Worker, claim: &Claim, component: &Component, is_replay: bool) -> Guest {
     let call = Call {
         execution_id: claim.execution.clone(),
         function: claim.function.clone(),
@@ -103,6 +123,7 @@ fn start(worker: &Worker, claim: &Claim, component: &Component) -> Guest {
         seed: claim.seed,
         started: claim.started,
         limits: worker.limits.clone(),
+        is_replay,
     };
     Guest::start(component, call)
 }
@@ -115,6 +136,7 @@ struct Attempt<'a> {
     seq: usize,
     /// How many there were when the attempt began.
     live_from: usize,
+    journal_bytes: usize,
 }
 
 impl Attempt<'_> {
@@ -140,6 +162,11 @@ impl Attempt<'_> {
             };
             let Some(ask) = live.text_of(op) else { continue };
             let entry = Entry { op, ask, answer, at: self.claim.now().max(self.guest.now()) };
+            self.journal_bytes += entry.ask.len() + entry.answer.to_text().len();
+            if self.journal_bytes > JOURNAL_BYTES_MAX {
+                let message = format!("the journal would have more than {JOURNAL_BYTES_MAX} bytes");
+                return settle(self.worker, self.claim, &Outcome::Failed(Failure::guest("too_large", message))).await;
+            }
             crash::point("before_append");
             if let Err(Fenced) = self.worker.db.append(self.claim, self.seq, &entry).await? {
                 return Ok(End::Lost);

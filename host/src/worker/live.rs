@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 
 use super::Worker;
 use super::attempt::Error;
+use super::wait::{Wait, duplicate};
 use crate::crash;
-use crate::db::attempts::{Arrived, Claim, Fenced, ForWhom, Suspended, Suspension};
+use crate::db::answers::{Arrived, ForWhom};
 use crate::db::bell::Ear;
+use crate::db::claims::{Claim, Fenced};
+use crate::db::outcomes::{Suspended, Suspension};
 use crate::db::pauses::NewPause;
 use crate::effects::call::{self, Begun};
 use crate::effects::{deadline, pause};
 use crate::execution::child_id;
 use crate::guest::{Guest, OpenAsk};
-use crate::journal::{Answer, Ask, Millis, PauseError, Review};
+use crate::journal::{AiError, Answer, Ask, Millis, PauseError, Review};
 
 /// A wait that is over this soon is waited for with the instance in memory: suspending would take as long.
 const LINGER_MS: Millis = 20;
@@ -30,21 +33,6 @@ pub(super) enum Next {
     /// Nothing, until an answer arrives or a time comes: it is `waiting`.
     Suspended,
     Lost,
-}
-
-/// What one open ask waits for.
-enum Wait {
-    /// Its effect has not been started.
-    New,
-    /// A model, asked by this host.
-    Model(AbortHandle),
-    /// A decision; and a time after which there will be none.
-    Decision { name: String, until: Option<Millis> },
-    /// The end of another execution.
-    Call { child: String },
-    Sleep { until: Millis },
-    /// Nothing: the answer is known.
-    Known(Answer),
 }
 
 pub(super) struct Live<'a> {
@@ -118,6 +106,7 @@ impl<'a> Live<'a> {
     /// Takes note that an ask was answered. A pause that was refused has not used up its name.
     pub(super) fn answered(&mut self, op: u64, answer: &Answer) {
         self.open.remove(&op);
+        self.unopened.retain(|pause| pause.op != op);
         if let Answer::Review(Err(PauseError::InvalidRequest(_))) = answer {
             self.names.retain(|_, opener| *opener != op);
         }
@@ -233,16 +222,10 @@ impl<'a> Live<'a> {
 
     /// Reads the answers that others have written.
     async fn look_for_answers(&mut self) -> Result<(), Error> {
-        let mut pauses = self.awaited_pauses();
-        pauses.retain(|name| !self.unopened.iter().any(|pause| pause.approval_request_id == *name));
-        let calls: Vec<u64> = self
-            .open
-            .iter()
-            .filter(|(_, (_, wait))| matches!(wait, Wait::Call { .. }))
-            .map(|(op, _)| *op)
-            .collect();
-        // A pause that is planned may have been opened, and decided, by an attempt before this one.
-        pauses.extend(self.unopened.iter().map(|pause| pause.approval_request_id.clone()));
+        // Those that are only planned, too: an attempt before this one may have opened them.
+        let pauses = self.awaited_pauses();
+        let calls: Vec<u64> =
+            self.open.iter().filter(|(_, (_, wait))| matches!(wait, Wait::Call { .. })).map(|(op, _)| *op).collect();
         self.arrived = self.worker.db.arrived(self.claim, &pauses, &calls).await?;
         self.arrived.sort_by_key(|arrived| arrived.at);
         Ok(())
@@ -336,10 +319,10 @@ impl<'a> Live<'a> {
         tokio::select! {
             answered = self.models.join_next() => match answered {
                 Some(Ok((op, answer))) if self.open.contains_key(&op) => Some(Next::Answer(op, answer)),
-                // Given up meanwhile; or it panicked, and its ask is started again.
+                // Given up meanwhile.
                 Some(Ok(_)) | None => None,
-                Some(Err(_)) => {
-                    self.restart_models();
+                Some(Err(ended)) => {
+                    self.answer_for(&ended);
                     None
                 }
             },
@@ -347,13 +330,12 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Marks the asks of models whose task has ended without an answer as not yet started.
-    fn restart_models(&mut self) {
+    /// Answers the ask whose task has panicked. One that was aborted belongs to an ask that is given up.
+    fn answer_for(&mut self, ended: &JoinError) {
         for (_, wait) in self.open.values_mut() {
-            if matches!(wait, Wait::Model(task) if task.is_finished()) {
-                *wait = Wait::Known(Answer::Ai(Err(crate::journal::AiError::Unavailable(
-                    "the host failed while it asked the model".into(),
-                ))));
+            if matches!(wait, Wait::Model(task) if task.id() == ended.id()) {
+                let why = "the host failed while it asked the model";
+                *wait = Wait::Known(Answer::Ai(Err(AiError::Unavailable(why.into()))));
             }
         }
     }
@@ -393,20 +375,4 @@ impl<'a> Live<'a> {
         }
         Ok(suspended)
     }
-}
-
-impl Wait {
-    /// The time that it waits for at the longest.
-    fn until(&self) -> Option<Millis> {
-        match self {
-            Self::Sleep { until } => Some(*until),
-            Self::Decision { until, .. } => *until,
-            Self::New | Self::Model(_) | Self::Call { .. } | Self::Known(_) => None,
-        }
-    }
-}
-
-fn duplicate(name: &str) -> Answer {
-    let why = format!("this execution has already paused as {name:?}; give each pause a name of its own");
-    Answer::Review(Err(PauseError::DuplicateId(why)))
 }

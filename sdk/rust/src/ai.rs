@@ -15,9 +15,7 @@ use crate::{AiError, Ask, Completion, Message, Prompt, Role};
 /// # }
 /// ```
 pub fn ai() -> Ai {
-    Ai {
-        prompt: Prompt::default(),
-    }
+    Ai { prompt: Prompt::default() }
 }
 
 /// A prompt in the making. [`text`](Ai::text), [`json`](Ai::json) and [`completion`](Ai::completion) ask it.
@@ -45,10 +43,7 @@ impl Ai {
 
     /// Adds a message after those already there; at most 256 in all.
     pub fn message(mut self, role: Role, content: impl Into<String>) -> Self {
-        self.prompt.messages.push(Message {
-            role,
-            content: content.into(),
-        });
+        self.prompt.messages.push(Message { role, content: content.into() });
         self
     }
 
@@ -104,26 +99,9 @@ mod tests {
 
     #[test]
     fn messages_keep_their_order() {
-        let prompt = ai()
-            .system("a")
-            .user("b")
-            .assistant("c")
-            .model("m")
-            .max_tokens(9)
-            .prompt;
-        let turns: Vec<_> = prompt
-            .messages
-            .iter()
-            .map(|m| (m.role, m.content.as_str()))
-            .collect();
-        assert_eq!(
-            turns,
-            [
-                (Role::System, "a"),
-                (Role::User, "b"),
-                (Role::Assistant, "c")
-            ]
-        );
+        let prompt = ai().system("a").user("b").assistant("c").model("m").max_tokens(9).prompt;
+        let turns: Vec<_> = prompt.messages.iter().map(|m| (m.role, m.content.as_str())).collect();
+        assert_eq!(turns, [(Role::System, "a"), (Role::User, "b"), (Role::Assistant, "c")]);
         assert_eq!(prompt.model.as_deref(), Some("m"));
         assert_eq!(prompt.max_tokens, Some(9));
     }

@@ -16,9 +16,7 @@ pub struct Ask<T> {
 
 impl<T> Ask<T> {
     pub(crate) fn new(answer: impl Future<Output = T> + 'static) -> Self {
-        Self {
-            answer: Some(Box::pin(answer)),
-        }
+        Self { answer: Some(Box::pin(answer)) }
     }
 }
 
@@ -29,10 +27,7 @@ impl<T> Future for Ask<T> {
     ///
     /// If the answer was already given.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let answer = self
-            .answer
-            .as_mut()
-            .expect("an ask is not polled after its answer");
+        let answer = self.answer.as_mut().expect("an ask is not polled after its answer");
         let answer = ready!(answer.as_mut().poll(cx));
         self.answer = None;
         Poll::Ready(answer)
@@ -47,9 +42,7 @@ impl<T> FusedFuture for Ask<T> {
 
 impl<T> fmt::Debug for Ask<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ask")
-            .field("answered", &self.is_terminated())
-            .finish()
+        f.debug_struct("Ask").field("answered", &self.is_terminated()).finish()
     }
 }
 
@@ -62,10 +55,7 @@ mod tests {
 
     #[test]
     fn the_loser_of_a_select_is_still_open() {
-        let (mut fast, mut slow) = (
-            Ask::new(async { 1 }),
-            Ask::new(std::future::pending::<u8>()),
-        );
+        let (mut fast, mut slow) = (Ask::new(async { 1 }), Ask::new(std::future::pending::<u8>()));
         let won = block_on(async {
             select! { answer = fast => answer, answer = slow => answer }
         });

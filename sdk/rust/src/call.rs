@@ -72,9 +72,7 @@ impl From<types::CallError> for CallError {
             types::CallError::NotFound(what) => Self::NotFound(what),
             types::CallError::Denied(why) => Self::Denied(why),
             // An agent may fail with any text; what is not JSON is passed on as a JSON string.
-            types::CallError::Failed(json) => {
-                Self::Failed(serde_json::from_str(&json).unwrap_or(Value::String(json)))
-            }
+            types::CallError::Failed(json) => Self::Failed(serde_json::from_str(&json).unwrap_or(Value::String(json))),
             types::CallError::Cancelled => Self::Cancelled,
             types::CallError::Unavailable(why) => Self::Unavailable(why),
         }

@@ -18,10 +18,7 @@ pub struct Error {
 impl Error {
     /// An error with this code, for programs, and this message, for people.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-        }
+        Self { code: code.into(), message: message.into() }
     }
 
     pub(crate) fn to_json(&self) -> String {
@@ -41,12 +38,8 @@ impl From<AiError> for Error {
     fn from(error: AiError) -> Self {
         match error {
             AiError::Refused(why) => Self::new("ai_refused", why),
-            AiError::RateLimited => {
-                Self::new("ai_rate_limited", "the model's provider limits the rate")
-            }
-            AiError::BudgetExhausted => {
-                Self::new("ai_budget_exhausted", "no budget is left for models")
-            }
+            AiError::RateLimited => Self::new("ai_rate_limited", "the model's provider limits the rate"),
+            AiError::BudgetExhausted => Self::new("ai_budget_exhausted", "no budget is left for models"),
             AiError::InvalidOutput(why) => Self::new("ai_invalid_output", why),
             AiError::Unavailable(why) => Self::new("ai_unavailable", why),
         }
@@ -92,10 +85,7 @@ mod tests {
     #[test]
     fn its_json_is_code_and_message() {
         let error = Error::new("too_late", "the shop is \"closed\"");
-        assert_eq!(
-            error.to_json(),
-            r#"{"code":"too_late","message":"the shop is \"closed\""}"#
-        );
+        assert_eq!(error.to_json(), r#"{"code":"too_late","message":"the shop is \"closed\""}"#);
     }
 
     #[test]
@@ -108,10 +98,7 @@ mod tests {
     #[test]
     fn asks_fail_with_codes_that_tell_them_apart() {
         assert_eq!(Error::from(AiError::RateLimited).code, "ai_rate_limited");
-        assert_eq!(
-            Error::from(PauseError::DuplicateId("x".into())).code,
-            "pause_duplicate_id"
-        );
+        assert_eq!(Error::from(PauseError::DuplicateId("x".into())).code, "pause_duplicate_id");
         assert_eq!(Error::from(CallError::Cancelled).code, "call_cancelled");
     }
 }

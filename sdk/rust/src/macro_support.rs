@@ -39,17 +39,11 @@ pub fn describe<R: Outcome>(name: &str, description: &str) -> Function {
 
 /// The same, for a function that takes an `I`.
 pub fn describe_with_input<I: JsonSchema, R: Outcome>(name: &str, description: &str) -> Function {
-    Function {
-        input_schema: schema_text::<I>(),
-        ..describe::<R>(name, description)
-    }
+    Function { input_schema: schema_text::<I>(), ..describe::<R>(name, description) }
 }
 
 /// Runs a function from JSON to JSON.
-pub async fn run<I, O, E>(
-    input: &str,
-    function: impl AsyncFnOnce(I) -> Result<O, E>,
-) -> Result<String, String>
+pub async fn run<I, O, E>(input: &str, function: impl AsyncFnOnce(I) -> Result<O, E>) -> Result<String, String>
 where
     I: DeserializeOwned,
     O: Serialize,
@@ -61,19 +55,14 @@ where
     };
     result
         .and_then(|output| {
-            serde_json::to_string(&output)
-                .map_err(|error| Error::new("invalid_result", error.to_string()))
+            serde_json::to_string(&output).map_err(|error| Error::new("invalid_result", error.to_string()))
         })
         .map_err(|error| error.to_json())
 }
 
 /// The error of a call to a function that the agent does not have.
 pub fn unknown_function(name: &str) -> String {
-    Error::new(
-        "unknown_function",
-        format!("this agent has no function `{name}`"),
-    )
-    .to_json()
+    Error::new("unknown_function", format!("this agent has no function `{name}`")).to_json()
 }
 
 #[cfg(test)]
@@ -92,10 +81,7 @@ mod tests {
     #[test]
     fn input_that_does_not_fit_is_refused_as_json() {
         let error = block_on(run("\"x\"", async |n: u32| Ok::<_, Error>(n))).unwrap_err();
-        assert!(
-            error.starts_with(r#"{"code":"invalid_input","message":"#),
-            "{error}"
-        );
+        assert!(error.starts_with(r#"{"code":"invalid_input","message":"#), "{error}");
     }
 
     #[test]
@@ -109,10 +95,7 @@ mod tests {
     fn any_json_has_no_schema() {
         let function = describe_with_input::<Value, Result<bool, Error>>("f", "");
         assert_eq!(function.input_schema, None);
-        assert_eq!(
-            function.output_schema.as_deref(),
-            Some(r#"{"type":"boolean"}"#)
-        );
+        assert_eq!(function.output_schema.as_deref(), Some(r#"{"type":"boolean"}"#));
         assert_eq!(function.description, None);
     }
 }

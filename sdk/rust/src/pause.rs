@@ -25,10 +25,7 @@ use crate::{ApprovalRequest, Ask, PauseError};
 /// ```
 pub fn pause(id: impl Into<String>) -> Pause {
     Pause {
-        request: ApprovalRequest {
-            approval_request_id: id.into(),
-            ..ApprovalRequest::default()
-        },
+        request: ApprovalRequest { approval_request_id: id.into(), ..ApprovalRequest::default() },
         defect: None,
         ask: None,
     }
@@ -65,9 +62,7 @@ impl Pause {
     pub fn payload(mut self, payload: &(impl Serialize + ?Sized)) -> Self {
         match serde_json::to_string(payload) {
             Ok(json) => self.request.payload = Some(json),
-            Err(error) => {
-                self.defect = Some(PauseError::InvalidRequest(format!("payload: {error}")))
-            }
+            Err(error) => self.defect = Some(PauseError::InvalidRequest(format!("payload: {error}"))),
         }
         self
     }
@@ -101,11 +96,7 @@ impl Future for Pause {
     ///
     /// If the decision was already given.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self {
-            request,
-            defect,
-            ask,
-        } = &mut *self;
+        let Self { request, defect, ask } = &mut *self;
         let ask = ask.get_or_insert_with(|| {
             let (request, defect) = (mem::take(request), defect.take());
             Ask::new(async {
@@ -129,16 +120,9 @@ impl FusedFuture for Pause {
 ///
 /// An approval that does not exist yet is opened, with the default choices. After `timeout` (at most 366 days) the
 /// answer is `expired`, and the approval stays open.
-pub fn wait_for_resume(
-    id: impl Into<String>,
-    timeout: Option<Duration>,
-) -> Ask<Result<Review, PauseError>> {
+pub fn wait_for_resume(id: impl Into<String>, timeout: Option<Duration>) -> Ask<Result<Review, PauseError>> {
     let (id, timeout_ms) = (id.into(), timeout.map(whole_millis));
-    Ask::new(async move {
-        host::wait_for_resume(id, timeout_ms)
-            .await
-            .map(Review::from)
-    })
+    Ask::new(async move { host::wait_for_resume(id, timeout_ms).await.map(Review::from) })
 }
 
 /// A human's decision.
@@ -173,9 +157,7 @@ impl From<types::Review> for Review {
     ///
     /// If the response is not JSON, which the host rules out.
     fn from(review: types::Review) -> Self {
-        let response = review
-            .response
-            .map(|json| serde_json::from_str(&json).expect("the host checked the response"));
+        let response = review.response.map(|json| serde_json::from_str(&json).expect("the host checked the response"));
         Self {
             decision: review.decision,
             feedback: review.feedback,
@@ -212,9 +194,7 @@ mod tests {
     fn a_payload_that_is_not_json_is_an_error_and_no_panic() {
         let unwritable = HashMap::from([((1, 2), 3)]);
         let result = block_on(pause("gate").payload(&unwritable));
-        let Err(PauseError::InvalidRequest(why)) = result else {
-            panic!("{result:?}")
-        };
+        let Err(PauseError::InvalidRequest(why)) = result else { panic!("{result:?}") };
         assert!(why.starts_with("payload: "), "{why}");
     }
 

@@ -22,11 +22,7 @@ const VERSIONED: [(&str, &str, &str); 6] = [
     ("/Applications/Postgres.app/Contents/Versions", "", "bin"),
 ];
 /// Where one version is, often not on `PATH`.
-const FIXED: [&str; 3] = [
-    "/usr/local/pgsql/bin",
-    "/opt/homebrew/bin",
-    "/usr/local/bin",
-];
+const FIXED: [&str; 3] = ["/usr/local/pgsql/bin", "/opt/homebrew/bin", "/usr/local/bin"];
 
 /// The directory of the programs to run: the first that the server's user can run, in the order
 /// `PATH`, `pg_config`, the usual places newest first. With a cluster, only its major version.
@@ -48,11 +44,9 @@ pub(super) async fn find(place: &Place) -> Result<PathBuf, Error> {
         found.push(version.to_string());
     }
     match made_by {
-        Some(made_by) if !found.is_empty() => Err(Error::Version {
-            cluster: place.cluster.clone(),
-            made_by,
-            found: found.join(", "),
-        }),
+        Some(made_by) if !found.is_empty() => {
+            Err(Error::Version { cluster: place.cluster.clone(), made_by, found: found.join(", ") })
+        }
         _ => Err(Error::NotInstalled),
     }
 }
@@ -98,10 +92,7 @@ async fn candidates(place: &Place) -> Vec<PathBuf> {
 }
 
 /// Those of `names` that are `before` and a version, the highest first.
-fn newest_first<'a>(
-    names: impl Iterator<Item = &'a OsStr>,
-    before: &str,
-) -> impl Iterator<Item = &'a str> {
+fn newest_first<'a>(names: impl Iterator<Item = &'a OsStr>, before: &str) -> impl Iterator<Item = &'a str> {
     let mut versions: Vec<(u32, &str)> = names
         .filter_map(OsStr::to_str)
         .filter_map(|name| Some((leading_number(name.strip_prefix(before)?)?, name)))
@@ -122,9 +113,7 @@ fn version_said(answer: &str) -> Option<u32> {
 }
 
 fn leading_number(text: &str) -> Option<u32> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text[..end].parse().ok()
 }
 

@@ -52,8 +52,7 @@ pub(super) async fn exclusive(path: &Path, within: Duration) -> Result<File, Err
 /// [`Error::Io`], also when another process has it alone.
 pub(super) fn shared(path: &Path) -> Result<File, Error> {
     let file = open(path)?;
-    flock(&file, FlockOperation::NonBlockingLockShared)
-        .map_err(|reason| Error::io("lock", path)(reason.into()))?;
+    flock(&file, FlockOperation::NonBlockingLockShared).map_err(|reason| Error::io("lock", path)(reason.into()))?;
     Ok(file)
 }
 
@@ -77,8 +76,7 @@ pub(super) fn make_dir(path: &Path, mode: u32) -> Result<bool, Error> {
         Err(reason) => return Err(Error::io("make", path)(reason)),
     };
     if made {
-        fs::set_permissions(path, Permissions::from_mode(mode))
-            .map_err(Error::io("set the mode of", path))?;
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))?;
     }
     Ok(made)
 }
@@ -100,18 +98,13 @@ pub(super) fn private_dir(path: &Path, owner: User) -> Result<(), Error> {
     if after.is_dir() && after.uid() == owner.uid && after.mode() & 0o7777 == 0o700 {
         Ok(())
     } else {
-        Err(Error::NotPrivate {
-            path: path.to_path_buf(),
-            uid: owner.uid,
-        })
+        Err(Error::NotPrivate { path: path.to_path_buf(), uid: owner.uid })
     }
 }
 
 /// Writes the entries of the directory `path` to disk.
 pub(super) fn sync_dir(path: &Path) -> Result<(), Error> {
-    File::open(path)
-        .and_then(|dir| dir.sync_all())
-        .map_err(Error::io("sync", path))
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", path))
 }
 
 /// The last `lines` lines of `path`, on one line; empty when it cannot be read.

@@ -51,9 +51,7 @@ impl Place {
     /// users of the machine count only for a new one.
     pub(super) fn prepare(data_dir: &Path) -> Result<Place, Error> {
         fs::create_dir_all(data_dir).map_err(Error::io("make", data_dir))?;
-        let data_dir = data_dir
-            .canonicalize()
-            .map_err(Error::io("resolve", data_dir))?;
+        let data_dir = data_dir.canonicalize().map_err(Error::io("resolve", data_dir))?;
         let drops_root = rustix::process::geteuid().is_root();
         let (home, user) = if drops_root {
             home_for_root(&data_dir)?
@@ -66,13 +64,7 @@ impl Place {
         make_dir(&home, if drops_root { 0o711 } else { 0o700 })?;
         let socket_dir = socket_dir(&home);
         private_dir(&socket_dir, user)?;
-        Ok(Place {
-            cluster: cluster_in(&home),
-            home,
-            socket_dir,
-            user,
-            drops_root,
-        })
+        Ok(Place { cluster: cluster_in(&home), home, socket_dir, user, drops_root })
     }
 
     /// Locked while a cluster is made, started or stopped.
@@ -103,10 +95,7 @@ impl Place {
         }
         // The user may not be able to enter the host's working directory. Its own process group
         // keeps Ctrl-C in the host's terminal from it: the host says when it ends.
-        command
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .process_group(0);
+        command.current_dir("/").stdin(Stdio::null()).process_group(0);
         if self.drops_root {
             // Called as root, this also empties the list of further groups.
             command.uid(self.user.uid).gid(self.user.gid);
@@ -124,10 +113,7 @@ pub(super) async fn output_of(mut command: Command, within: Duration) -> Result<
     let program = PathBuf::from(command.as_std().get_program());
     let output = tokio::time::timeout(within, command.kill_on_drop(true).output())
         .await
-        .map_err(|_| Error::TimedOut {
-            what: program.display().to_string(),
-            bound: within,
-        })?
+        .map_err(|_| Error::TimedOut { what: program.display().to_string(), bound: within })?
         .map_err(Error::io("run", &program))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -161,17 +147,12 @@ fn home_for_root(data_dir: &Path) -> Result<(PathBuf, User), Error> {
     }
     let made_by = owner(&beside);
     let passwd = || fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let user = made_by
-        .or_else(|| unprivileged_user(&passwd()))
-        .ok_or(Error::NoUser)?;
+    let user = made_by.or_else(|| unprivileged_user(&passwd())).ok_or(Error::NoUser)?;
     if may_reach(data_dir, user)? {
         return Ok((beside, user));
     }
     if made_by.is_some() {
-        return Err(Error::Unreachable {
-            cluster: cluster_in(&beside),
-            uid: user.uid,
-        });
+        return Err(Error::Unreachable { cluster: cluster_in(&beside), uid: user.uid });
     }
     tracing::info!(
         home = %apart.display(), data_dir = %data_dir.display(), uid = user.uid,
@@ -185,10 +166,7 @@ fn home_for_root(data_dir: &Path) -> Result<(PathBuf, User), Error> {
 fn may_reach(dir: &Path, user: User) -> Result<bool, Error> {
     for dir in dir.ancestors() {
         let found = fs::metadata(dir).map_err(Error::io("look at", dir))?;
-        let owner = User {
-            uid: found.uid(),
-            gid: found.gid(),
-        };
+        let owner = User { uid: found.uid(), gid: found.gid() };
         if !may_enter(found.mode(), owner, user) {
             return Ok(false);
         }
@@ -212,8 +190,7 @@ fn may_enter(mode: u32, owner: User, user: User) -> bool {
 fn unprivileged_user(passwd: &str) -> Option<User> {
     let named = |name: &str| {
         let mut entries = passwd.lines().map(|line| line.split(':'));
-        let mut fields =
-            entries.find_map(|mut fields| (fields.next() == Some(name)).then_some(fields))?;
+        let mut fields = entries.find_map(|mut fields| (fields.next() == Some(name)).then_some(fields))?;
         let uid = fields.nth(1)?.parse().ok().filter(|&uid| uid != 0)?;
         let gid = fields.next()?.parse().ok()?;
         Some(User { uid, gid })
@@ -238,10 +215,7 @@ fn socket_dir(home: &Path) -> PathBuf {
 /// 16 hex digits of the SHA-256 of `path`.
 fn short_hash(path: &Path) -> String {
     let digest = Sha256::digest(path.as_os_str().as_bytes());
-    digest[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -272,10 +246,7 @@ mod tests {
 
     #[test]
     fn a_socket_path_that_is_too_long_or_unfit_goes_to_tmp() {
-        let longest = format!(
-            "/{}",
-            "a".repeat(SOCKET_PATH_MAX - "//socket/.s.PGSQL.5432".len())
-        );
+        let longest = format!("/{}", "a".repeat(SOCKET_PATH_MAX - "//socket/.s.PGSQL.5432".len()));
         let beside = Path::new(&longest).join("socket");
         assert_eq!(socket_dir(Path::new(&longest)), beside);
         let in_tmp = |home: &Path| socket_dir(home).starts_with("/tmp");

@@ -97,10 +97,7 @@ impl Server {
                 }
             }
             if begun.elapsed() >= START_WAIT {
-                return Err(Error::NotReady {
-                    log: self.place.log(),
-                    last: refusal.to_string(),
-                });
+                return Err(Error::NotReady { log: self.place.log(), last: refusal.to_string() });
             }
             if noted.elapsed() >= PROGRESS {
                 noted = Instant::now();
@@ -122,8 +119,7 @@ impl Server {
     pub(super) async fn ensure_database(&self) -> Result<(), Error> {
         let known = format!("select 1 from pg_database where datname = '{NAME}'");
         if self.sql("postgres", &known).await?.is_empty() {
-            self.sql("postgres", &format!("create database {NAME}"))
-                .await?;
+            self.sql("postgres", &format!("create database {NAME}")).await?;
         }
         Ok(())
     }
@@ -140,9 +136,7 @@ impl Server {
         match kill_process(pid, Signal::INT) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             Err(reason) => {
-                return Err(Error::io("stop the server of", &self.place.cluster)(
-                    reason.into(),
-                ));
+                return Err(Error::io("stop the server of", &self.place.cluster)(reason.into()));
             }
         }
         let deadline = Instant::now() + STOP_WAIT;
@@ -202,18 +196,11 @@ impl Server {
             .arg(&self.place.cluster)
             .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
             .args(["-c", &format!("port={PORT}"), "-c"])
-            .arg(format!(
-                "unix_socket_directories={}",
-                self.place.socket_dir.display()
-            ));
-        let same = log
-            .try_clone()
-            .map_err(Error::io("share", &self.place.log()))?;
+            .arg(format!("unix_socket_directories={}", self.place.socket_dir.display()));
+        let same = log.try_clone().map_err(Error::io("share", &self.place.log()))?;
         postgres.stdout(Stdio::from(same)).stderr(Stdio::from(log));
         tracing::info!(cluster = %self.place.cluster.display(), "starting the private PostgreSQL");
-        postgres
-            .spawn()
-            .map_err(Error::io("run", &self.bin_dir.join("postgres")))
+        postgres.spawn().map_err(Error::io("run", &self.bin_dir.join("postgres")))
     }
 
     /// # Errors
@@ -222,14 +209,8 @@ impl Server {
         let log = self.place.log();
         match child.try_wait() {
             Ok(None) => Ok(()),
-            Ok(Some(status)) => Err(Error::Exited {
-                status,
-                tail: files::tail(&log, QUOTED_LINES),
-                log,
-            }),
-            Err(reason) => Err(Error::io("wait for the server of", &self.place.cluster)(
-                reason,
-            )),
+            Ok(Some(status)) => Err(Error::Exited { status, tail: files::tail(&log, QUOTED_LINES), log }),
+            Err(reason) => Err(Error::io("wait for the server of", &self.place.cluster)(reason)),
         }
     }
 
@@ -258,10 +239,7 @@ impl Server {
     /// fails.
     fn remove_drafts(&self) -> Result<(), Error> {
         let home = &self.place.home;
-        for entry in fs::read_dir(home)
-            .map_err(Error::io("list", home))?
-            .flatten()
-        {
+        for entry in fs::read_dir(home).map_err(Error::io("list", home))?.flatten() {
             if entry.file_name().to_string_lossy().starts_with(DRAFT)
                 && let Err(reason) = fs::remove_dir_all(entry.path())
             {

@@ -8,27 +8,15 @@ use crate::function::Function;
 pub(crate) fn expand(options: TokenStream, module: TokenStream) -> Result<TokenStream> {
     let options = Options::parse(options)?;
     let module: ItemMod = syn::parse2(module)?;
-    let ItemMod {
-        attrs,
-        vis,
-        ident,
-        content,
-        ..
-    } = &module;
+    let ItemMod { attrs, vis, ident, content, .. } = &module;
     let Some((_, items)) = content else {
-        return Err(Error::new_spanned(
-            &module,
-            "the module of an agent has its body here, in braces",
-        ));
+        return Err(Error::new_spanned(&module, "the module of an agent has its body here, in braces"));
     };
 
     let mut items = items.clone();
     let functions = take_functions(&mut items)?;
     if functions.is_empty() {
-        return Err(Error::new_spanned(
-            ident,
-            "an agent has at least one `#[function]`",
-        ));
+        return Err(Error::new_spanned(ident, "an agent has at least one `#[function]`"));
     }
     let guest = guest(&options, &functions);
     Ok(quote! { #(#attrs)* #vis mod #ident { #(#items)* #guest } })
@@ -76,13 +64,8 @@ fn take_functions(items: &mut [Item]) -> Result<Vec<Function>> {
 
 /// The implementation of the component's exports.
 fn guest(Options { name, version }: &Options, functions: &[Function]) -> TokenStream {
-    let name = name
-        .as_ref()
-        .map_or_else(|| quote!(env!("CARGO_PKG_NAME")), |name| quote!(#name));
-    let version = version.as_ref().map_or_else(
-        || quote!(env!("CARGO_PKG_VERSION")),
-        |version| quote!(#version),
-    );
+    let name = name.as_ref().map_or_else(|| quote!(env!("CARGO_PKG_NAME")), |name| quote!(#name));
+    let version = version.as_ref().map_or_else(|| quote!(env!("CARGO_PKG_VERSION")), |version| quote!(#version));
     let inputs = functions.iter().map(Function::input_struct);
     let descriptions = functions.iter().map(Function::description);
     let arms = functions.iter().map(Function::arm);
@@ -126,9 +109,7 @@ mod tests {
     use super::*;
 
     fn error(options: TokenStream, module: TokenStream) -> String {
-        expand(options, module)
-            .expect_err("this is no agent")
-            .to_string()
+        expand(options, module).expect_err("this is no agent").to_string()
     }
 
     #[test]
@@ -143,19 +124,13 @@ mod tests {
                 fn helper() {}
             }
         };
-        let expanded =
-            expand(quote!(name = "shop", version = "2.0.0"), module).expect("this is an agent");
+        let expanded = expand(quote!(name = "shop", version = "2.0.0"), module).expect("this is an agent");
         syn::parse2::<ItemMod>(expanded.clone()).expect("the output is one module");
 
         let text = expanded.to_string();
-        for part in [
-            "const TAX",
-            "fn helper",
-            "\"shop\"",
-            "\"2.0.0\"",
-            "\"Sells.\\nFast.\"",
-            "self :: sell (item , count)",
-        ] {
+        for part in
+            ["const TAX", "fn helper", "\"shop\"", "\"2.0.0\"", "\"Sells.\\nFast.\"", "self :: sell (item , count)"]
+        {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
         assert!(!text.contains("# [function]"), "the mark is left in {text}");
@@ -163,24 +138,15 @@ mod tests {
 
     #[test]
     fn name_and_version_default_to_those_of_the_package() {
-        let module =
-            quote! { mod shop { #[function] async fn sell() -> Result<(), Error> { Ok(()) } } };
-        let text = expand(TokenStream::new(), module)
-            .expect("this is an agent")
-            .to_string();
+        let module = quote! { mod shop { #[function] async fn sell() -> Result<(), Error> { Ok(()) } } };
+        let text = expand(TokenStream::new(), module).expect("this is an agent").to_string();
         assert!(text.contains("CARGO_PKG_NAME") && text.contains("CARGO_PKG_VERSION"));
     }
 
     #[test]
     fn what_is_no_agent_is_refused() {
-        assert!(
-            error(quote!(color = "red"), quote! { mod a {} })
-                .contains("takes `name` and `version`")
-        );
+        assert!(error(quote!(color = "red"), quote! { mod a {} }).contains("takes `name` and `version`"));
         assert!(error(TokenStream::new(), quote! { mod a; }).contains("in braces"));
-        assert!(
-            error(TokenStream::new(), quote! { mod a { async fn f() {} } })
-                .contains("at least one")
-        );
+        assert!(error(TokenStream::new(), quote! { mod a { async fn f() {} } }).contains("at least one"));
     }
 }

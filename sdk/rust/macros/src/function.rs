@@ -44,31 +44,16 @@ impl Function {
             ));
         }
         if item.sig.asyncness.is_none() {
-            return Err(Error::new_spanned(
-                &item.sig,
-                "a function of an agent is `async`",
-            ));
+            return Err(Error::new_spanned(&item.sig, "a function of an agent is `async`"));
         }
         if !item.sig.generics.params.is_empty() {
-            return Err(Error::new_spanned(
-                &item.sig.generics,
-                "a function of an agent is not generic",
-            ));
+            return Err(Error::new_spanned(&item.sig.generics, "a function of an agent is not generic"));
         }
         let ReturnType::Type(_, output) = &item.sig.output else {
-            return Err(Error::new_spanned(
-                &item.sig,
-                "a function of an agent returns a `Result`",
-            ));
+            return Err(Error::new_spanned(&item.sig, "a function of an agent returns a `Result`"));
         };
         let output = (**output).clone();
-        Ok(Self {
-            doc: doc_text(&item.attrs),
-            input: Input::take(item)?,
-            ident,
-            name,
-            output,
-        })
+        Ok(Self { doc: doc_text(&item.attrs), input: Input::take(item)?, ident, name, output })
     }
 
     /// The type of the input, if the parameters are its fields.
@@ -77,9 +62,7 @@ impl Function {
             return TokenStream::new();
         };
         let (derives, ident, name) = (derives(), self.input_ident(), &self.name);
-        let fields = fields
-            .iter()
-            .map(|Field { attrs, ident, ty }| quote! { #(#attrs)* #ident: #ty });
+        let fields = fields.iter().map(|Field { attrs, ident, ty }| quote! { #(#attrs)* #ident: #ty });
         quote! {
             #derives
             #[serde(rename = #name, deny_unknown_fields)]
@@ -89,9 +72,7 @@ impl Function {
 
     /// The function's entry in the manifest.
     pub(crate) fn description(&self) -> TokenStream {
-        let Self {
-            name, doc, output, ..
-        } = self;
+        let Self { name, doc, output, .. } = self;
         let input = match &self.input {
             Input::Nothing => {
                 return quote! { ::countersign_sdk::macro_support::describe::<#output>(#name, #doc) };
@@ -114,10 +95,7 @@ impl Function {
                 quote! { async |__document: #ty| self::#ident(__document).await }
             }
             Input::Fields(fields) => {
-                let (input, fields) = (
-                    self.input_ident(),
-                    fields.iter().map(|field| &field.ident).collect::<Vec<_>>(),
-                );
+                let (input, fields) = (self.input_ident(), fields.iter().map(|field| &field.ident).collect::<Vec<_>>());
                 quote! { async |#input { #(#fields),* }| self::#ident(#(#fields),*).await }
             }
         };
@@ -139,16 +117,10 @@ impl Input {
         let mut document = None;
         for parameter in &mut item.sig.inputs {
             let FnArg::Typed(parameter) = parameter else {
-                return Err(Error::new_spanned(
-                    parameter,
-                    "a function of an agent has no `self`",
-                ));
+                return Err(Error::new_spanned(parameter, "a function of an agent has no `self`"));
             };
             let Pat::Ident(pattern) = &*parameter.pat else {
-                return Err(Error::new_spanned(
-                    &parameter.pat,
-                    "a parameter is a plain name here",
-                ));
+                return Err(Error::new_spanned(&parameter.pat, "a parameter is a plain name here"));
             };
             let mut attrs = std::mem::take(&mut parameter.attrs);
             let marks = attrs.len();
@@ -156,17 +128,10 @@ impl Input {
             if attrs.len() < marks {
                 document = Some(parameter.ty.clone());
             }
-            fields.push(Field {
-                attrs,
-                ident: pattern.ident.clone(),
-                ty: (*parameter.ty).clone(),
-            });
+            fields.push(Field { attrs, ident: pattern.ident.clone(), ty: (*parameter.ty).clone() });
         }
         match document {
-            Some(_) if fields.len() > 1 => Err(Error::new_spanned(
-                &item.sig.inputs,
-                "`#[input]` stands alone",
-            )),
+            Some(_) if fields.len() > 1 => Err(Error::new_spanned(&item.sig.inputs, "`#[input]` stands alone")),
             Some(ty) => Ok(Self::Document(ty)),
             None if fields.is_empty() => Ok(Self::Nothing),
             None => Ok(Self::Fields(fields)),
@@ -178,9 +143,7 @@ impl Input {
 fn is_name(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// The text of a doc comment, without the space that follows its slashes.
@@ -196,12 +159,7 @@ fn doc_text(attrs: &[Attribute]) -> String {
             return None;
         };
         let line = line.value();
-        meta.path.is_ident("doc").then(|| {
-            line.strip_prefix(' ')
-                .unwrap_or(&line)
-                .trim_end()
-                .to_owned()
-        })
+        meta.path.is_ident("doc").then(|| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned())
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -215,10 +173,7 @@ mod tests {
     }
 
     fn error(item: TokenStream) -> String {
-        take(item)
-            .err()
-            .expect("the agent cannot offer this")
-            .to_string()
+        take(item).err().expect("the agent cannot offer this").to_string()
     }
 
     #[test]
@@ -229,25 +184,16 @@ mod tests {
         let function = Function::take(&mut item).expect("the agent can offer this");
         let input = function.input_struct().to_string();
         assert!(input.contains("struct __OrderBookInput"), "{input}");
-        assert!(
-            input.contains("Its number.") && input.contains("# [serde (default)] count : u32"),
-            "{input}"
-        );
+        assert!(input.contains("Its number.") && input.contains("# [serde (default)] count : u32"), "{input}");
         // The compiler allows neither doc comments nor `#[serde]` on parameters.
         assert!(!item.to_token_stream().to_string().contains('#'));
     }
 
     #[test]
     fn one_marked_parameter_is_the_whole_input() {
-        let function = take(quote! { async fn echo(#[input] all: Value) -> R {} })
-            .expect("the agent can offer this");
+        let function = take(quote! { async fn echo(#[input] all: Value) -> R {} }).expect("the agent can offer this");
         assert!(function.input_struct().is_empty());
-        assert!(
-            function
-                .description()
-                .to_string()
-                .contains("describe_with_input :: < Value , R >")
-        );
+        assert!(function.description().to_string().contains("describe_with_input :: < Value , R >"));
     }
 
     #[test]

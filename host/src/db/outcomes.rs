@@ -1,0 +1,198 @@
+//! How an attempt ends: the execution waits, or has its outcome.
+
+use sqlx::PgConnection;
+
+use super::claims::{Claim, Fenced, FencedResult};
+use super::executions::{cancel_tree, close_pauses, lock, timestamp, unreadable, wake};
+use super::pauses::{NewPause, open_pauses};
+use super::{Db, Result, retry};
+use crate::execution::Failure;
+use crate::journal::Millis;
+
+/// How an execution ends.
+#[derive(Debug)]
+pub enum Outcome {
+    /// JSON text.
+    Succeeded(String),
+    Failed(Failure),
+}
+
+/// What an execution that suspends waits for, and what it leaves behind.
+#[derive(Debug, Default)]
+pub struct Suspension<'a> {
+    /// Pauses that are not yet open.
+    pub open: &'a [NewPause],
+    /// `approval_request_id`s of the pauses that it waits for, `open` included.
+    pub pauses: &'a [String],
+    /// Ids of the executions that it waits for.
+    pub calls: &'a [String],
+    /// `approval_request_id`s of the pauses that it no longer waits for.
+    pub closed_pauses: &'a [String],
+    /// Ids of the executions that it no longer waits for.
+    pub closed_calls: &'a [String],
+    /// The earliest time that it waits for.
+    pub until: Option<Millis>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Suspended {
+    /// It is `waiting`; whoever brings an answer, or the time, makes it claimable again.
+    Waiting,
+    /// An answer is already there. It is still ours and still `running`; everything else was done.
+    Answered,
+}
+
+impl Db {
+    /// Gives the instance up: the execution is `waiting`, unless an answer came meanwhile.
+    ///
+    /// Takes the row lock first and looks then, so that an answer is either seen here or sees us waiting.
+    pub async fn suspend(&self, claim: &Claim, suspension: &Suspension<'_>) -> FencedResult<Suspended> {
+        retry(|| self.try_suspend(claim, suspension)).await
+    }
+
+    async fn try_suspend(&self, claim: &Claim, suspension: &Suspension<'_>) -> FencedResult<Suspended> {
+        let mut tx = self.pool.begin().await?;
+        let held = sqlx::query(
+            "update execution set status = 'waiting', wake_at = $4, failures = 0
+             where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'",
+        )
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .bind(claim.token)
+        .bind(suspension.until.map(timestamp))
+        .execute(&mut *tx)
+        .await?;
+        if held.rows_affected() == 0 {
+            drop(tx);
+            return self.is_suspended(claim).await;
+        }
+        open_pauses(&mut tx, claim, suspension.open).await?;
+        if !suspension.closed_pauses.is_empty() {
+            sqlx::query(
+                "update pause set status = 'cancelled'
+                 where tenant_id = $1 and execution_id = $2 and approval_request_id = any($3) and status = 'open'",
+            )
+            .bind(&claim.tenant)
+            .bind(&claim.execution)
+            .bind(suspension.closed_pauses)
+            .execute(&mut *tx)
+            .await?;
+        }
+        if !suspension.closed_calls.is_empty() {
+            cancel_tree(&mut tx, &claim.tenant, suspension.closed_calls).await?;
+        }
+        if is_answered(&mut tx, claim, suspension).await? {
+            sqlx::query(
+                "update execution set status = 'running', wake_at = null where tenant_id = $1 and execution_id = $2",
+            )
+            .bind(&claim.tenant)
+            .bind(&claim.execution)
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            return Ok(Ok(Suspended::Answered));
+        }
+        tx.commit().await?;
+        Ok(Ok(Suspended::Waiting))
+    }
+
+    /// Whether a suspend whose acknowledgement was lost took effect.
+    async fn is_suspended(&self, claim: &Claim) -> FencedResult<Suspended> {
+        let ours: bool = sqlx::query_scalar(
+            "select exists (select from execution where tenant_id = $1 and execution_id = $2 and claim_token = $3
+                            and status in ('waiting', 'pending'))",
+        )
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .bind(claim.token)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(if ours { Ok(Suspended::Waiting) } else { Err(Fenced) })
+    }
+
+    /// Writes the outcome of an execution, closes its pauses, cancels the children that it left running, and wakes the
+    /// one who called it.
+    pub async fn settle(&self, claim: &Claim, outcome: &Outcome) -> FencedResult<()> {
+        let settled = retry(|| self.try_settle(claim, outcome)).await?;
+        self.bell.ring();
+        Ok(settled)
+    }
+
+    async fn try_settle(&self, claim: &Claim, outcome: &Outcome) -> FencedResult<()> {
+        let (status, result, error) = match outcome {
+            Outcome::Succeeded(result) => ("succeeded", Some(result.as_str()), None),
+            Outcome::Failed(failure) => {
+                let text = serde_json::to_string(failure).map_err(|why| unreadable("a failure", &why))?;
+                ("failed", None, Some(text))
+            }
+        };
+        let mut tx = self.pool.begin().await?;
+        if let Some(parent) = &claim.parent {
+            lock(&mut tx, &claim.tenant, parent).await?;
+        }
+        let held = sqlx::query(
+            "update execution
+             set status = $4, result = $5, error = $6, finished_at = now(), wake_at = null, lease_until = null
+             where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'",
+        )
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .bind(claim.token)
+        .bind(status)
+        .bind(result)
+        .bind(error)
+        .execute(&mut *tx)
+        .await?;
+        if held.rows_affected() == 0 {
+            drop(tx);
+            return self.is_settled(claim, status).await;
+        }
+        close_pauses(&mut tx, &claim.tenant, std::slice::from_ref(&claim.execution)).await?;
+        let children: Vec<String> = sqlx::query_scalar(
+            "select execution_id from execution where tenant_id = $1 and parent_id = $2 and finished_at is null",
+        )
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .fetch_all(&mut *tx)
+        .await?;
+        if !children.is_empty() {
+            cancel_tree(&mut tx, &claim.tenant, &children).await?;
+        }
+        if let Some(parent) = &claim.parent {
+            wake(&mut tx, &claim.tenant, parent).await?;
+        }
+        tx.commit().await?;
+        Ok(Ok(()))
+    }
+
+    /// Whether a settle whose acknowledgement was lost took effect.
+    async fn is_settled(&self, claim: &Claim, status: &str) -> FencedResult<()> {
+        let ours: bool = sqlx::query_scalar(
+            "select exists (select from execution where tenant_id = $1 and execution_id = $2 and claim_token = $3
+                            and status = $4)",
+        )
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .bind(claim.token)
+        .bind(status)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(if ours { Ok(()) } else { Err(Fenced) })
+    }
+}
+
+/// Whether one of the things that the execution is about to wait for is there. The caller holds its row lock.
+async fn is_answered(tx: &mut PgConnection, claim: &Claim, suspension: &Suspension<'_>) -> Result<bool> {
+    Ok(sqlx::query_scalar(
+        "select exists (select from pause where tenant_id = $1 and execution_id = $2 and approval_request_id = any($3)
+                        and status in ('decided', 'expired'))
+             or exists (select from execution where tenant_id = $1 and execution_id = any($4)
+                        and finished_at is not null)",
+    )
+    .bind(&claim.tenant)
+    .bind(&claim.execution)
+    .bind(suspension.pauses)
+    .bind(suspension.calls)
+    .fetch_one(tx)
+    .await?)
+}

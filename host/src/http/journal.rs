@@ -1,0 +1,120 @@
+//! What an execution asked, was told, and printed.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::App;
+use super::auth::Caller;
+use super::error::{ErrorBody, Result};
+use super::executions::find;
+use super::extract::{Query, bad_cursor, limit, raw};
+use crate::api_key::Action;
+use crate::db;
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(journal)).routes(routes!(logs))
+}
+
+/// One answered ask.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Entry {
+    pub(super) seq: i32,
+    /// Which ask this answers, in the order of asking.
+    op: i64,
+    #[schema(value_type = serde_json::Value)]
+    ask: Box<RawValue>,
+    #[schema(value_type = serde_json::Value)]
+    answer: Box<RawValue>,
+    /// What the agent's clocks show from this answer on.
+    at: Option<DateTime<Utc>>,
+}
+
+impl From<db::entries::EntryRow> for Entry {
+    fn from(row: db::entries::EntryRow) -> Self {
+        Self {
+            seq: row.seq,
+            op: row.op,
+            ask: raw(row.ask),
+            answer: raw(row.answer),
+            at: DateTime::from_timestamp_millis(row.at_ms),
+        }
+    }
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct Journal {
+    items: Vec<Entry>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Paging {
+    /// 1 to 100; 50 if absent.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+/// What an execution asked and was told, in the order of the answers.
+#[utoipa::path(get, path = "/v1/executions/{id}/journal", params(("id" = String, Path), Paging),
+    responses((status = 200, body = Journal), (status = "4XX", body = ErrorBody)))]
+async fn journal(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Journal>> {
+    caller.may(Action::SeeExecutions)?;
+    find(&app, &caller.tenant, &id).await?;
+    let after = paging.after.map(|after| after.parse().map_err(|_| bad_cursor())).transpose()?;
+    let page = app.db.entries(&caller.tenant, &id, after, limit(paging.limit)?).await?;
+    Ok(Json(Journal { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
+}
+
+/// A line that an agent printed.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct LogLine {
+    /// How many answers it had been given before.
+    pub(super) slice: i32,
+    pub(super) line: i32,
+    /// `stdout` or `stderr`.
+    stream: String,
+    text: String,
+}
+
+impl From<db::logs::LogLine> for LogLine {
+    fn from(row: db::logs::LogLine) -> Self {
+        Self { slice: row.slice, line: row.line, stream: row.stream, text: row.text }
+    }
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct Logs {
+    items: Vec<LogLine>,
+    next: Option<String>,
+}
+
+/// What an execution printed.
+#[utoipa::path(get, path = "/v1/executions/{id}/logs", params(("id" = String, Path), Paging),
+    responses((status = 200, body = Logs), (status = "4XX", body = ErrorBody)))]
+async fn logs(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Logs>> {
+    caller.may(Action::SeeExecutions)?;
+    find(&app, &caller.tenant, &id).await?;
+    let after = paging.after.as_deref().map(|after| -> Result<_> {
+        let (slice, line) = after.split_once('.').ok_or_else(bad_cursor)?;
+        Ok((slice.parse().map_err(|_| bad_cursor())?, line.parse().map_err(|_| bad_cursor())?))
+    });
+    let page = app.db.logs(&caller.tenant, &id, after.transpose()?, limit(paging.limit)?).await?;
+    Ok(Json(Logs { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
+}

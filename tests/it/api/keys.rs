@@ -1,0 +1,97 @@
+//! API keys: made, shown once, listed, revoked, expired.
+
+use countersign_tests::api::send;
+use countersign_tests::{Api, Reply};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::Bench;
+
+async fn revoke(api: &Api, id: &str) -> Reply {
+    send(api.request(Method::DELETE, &format!("/v1/keys/{id}"))).await
+}
+
+#[tokio::test]
+async fn a_key_is_shown_once_works_until_it_is_revoked_and_is_gone_then() {
+    let bench = Bench::new().await;
+    let made = bench.api.post("/v1/keys", &json!({"name": "Zoë’s", "role": "runner"})).await.expect(201);
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    assert!(key.starts_with("cs_default_") && key.contains(id), "{key}");
+    assert_eq!((&made["name"], &made["role"], &made["expires_at"]), (&json!("Zoë’s"), &json!("runner"), &Value::Null));
+
+    let listed = bench.api.get("/v1/keys").await.expect(200);
+    let mut shown = made.clone();
+    shown.as_object_mut().unwrap().remove("key");
+    assert!(listed["items"].as_array().unwrap().contains(&shown), "{listed}");
+    assert!(!listed.to_string().contains("cs_default_"), "the keys themselves are shown nowhere");
+
+    let runner = bench.api.with_key(key);
+    runner.get("/v1/executions").await.expect(200);
+    assert_eq!(runner.get("/v1/keys").await.code(), "forbidden");
+    assert_eq!(revoke(&runner, id).await.code(), "forbidden");
+    let revoked = revoke(&bench.api, id).await;
+    assert_eq!((revoked.status, revoked.bytes.len()), (204, 0));
+    let refused = runner.get("/v1/executions").await;
+    assert_eq!((refused.status, refused.code()), (401, "unauthenticated"));
+    assert_eq!(refused.headers["www-authenticate"], "Bearer");
+    let again = revoke(&bench.api, id).await;
+    assert_eq!((again.status, again.code()), (404, "key_not_found"));
+    assert!(!bench.api.get("/v1/keys").await.expect(200).to_string().contains(id));
+}
+
+#[tokio::test]
+async fn a_key_whose_time_is_over_is_not_taken_any_more() {
+    let bench = Bench::new().await;
+    for days in [1, 3_653] {
+        let body = json!({"name": "for a while", "role": "operator", "expires_in_days": days});
+        let made = bench.api.post("/v1/keys", &body).await.expect(201);
+        assert!(made["expires_at"].is_string());
+        let api = bench.api.with_key(made["key"].as_str().unwrap());
+        api.get("/v1/keys").await.expect(200);
+        // The days pass.
+        let expire = "update api_key set expires_at = now() - interval '1 millisecond' where key_id = $1";
+        let id = made["id"].as_str().unwrap();
+        sqlx::query(expire).bind(id).execute(&bench.database.pool).await.unwrap();
+        let refused = api.get("/v1/keys").await;
+        assert_eq!((refused.status, refused.code()), (401, "unauthenticated"));
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_no_key_in_force_is_refused_in_one_way() {
+    let bench = Bench::new().await;
+    let key = bench.api.post("/v1/keys", &json!({"name": "k", "role": "operator"})).await.expect(201);
+    let key = key["key"].as_str().unwrap();
+    let (body, sum) = key.split_at(key.len() - 6);
+    let swapped = if key.ends_with('0') { "1" } else { "0" };
+    let request = || bench.api.anonymous(Method::GET, "/v1/agents");
+    let mut replies = vec![send(request()).await];
+    for header in [
+        String::new(),
+        key.into(),
+        "Bearer".into(),
+        "Bearer ".into(),
+        format!("bearer {key}"),
+        format!("Basic {key}"),
+        format!("Bearer  {key}"),
+        format!("Bearer {key}x"),
+        format!("Bearer {body}"),
+        format!("Bearer {}{swapped}", &key[..key.len() - 1]),
+        format!("Bearer {}", key.replace("default", "other")),
+        format!("Bearer {}", key.to_uppercase()),
+        format!("Bearer cs__{sum}"),
+        format!("Bearer cs_{}_{sum}", "a".repeat(5_000)),
+        format!("Bearer {key}, Bearer {key}"),
+    ] {
+        replies.push(send(request().header("authorization", header)).await);
+    }
+    replies.push(send(request().header("authorization", &b"Bearer \xff\xfe"[..])).await);
+    let twice = request().header("authorization", format!("Bearer {key}"));
+    replies.push(send(twice.header("authorization", format!("Bearer {key}"))).await);
+    for (n, reply) in replies.iter().enumerate() {
+        assert_eq!((reply.status, reply.code()), (401, "unauthenticated"), "{n}");
+        assert_eq!(reply.bytes, replies[0].bytes, "{n}");
+    }
+    bench.api.with_key(key).get("/v1/agents").await.expect(200);
+    bench.host.assert_unharmed();
+}

@@ -1,0 +1,117 @@
+//! Who may do what: every operation that the API describes, with a key of every role and with none.
+
+use countersign_tests::api::send;
+use countersign_tests::{Api, Reply};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::Bench;
+
+const ROLES: [&str; 4] = ["operator", "deployer", "runner", "reviewer"];
+
+/// The roles that may do this; none: everybody may, without a key. This is the table in docs/api.md.
+fn allowed(method: &str, path: &str) -> Option<&'static [&'static str]> {
+    let reads = method == "get";
+    Some(match path.split('/').nth(2) {
+        Some("agents") if reads => &ROLES,
+        Some("agents") => &["operator", "deployer"],
+        Some("executions") if reads => &["operator", "deployer", "runner"],
+        Some("executions") => &["operator", "runner"],
+        Some("pauses") if reads => &["operator", "runner", "reviewer"],
+        Some("pauses") => &["operator", "reviewer"],
+        Some("keys" | "secrets") => &["operator"],
+        Some("webhooks") | None => return None,
+        Some(_) => panic!("{method} {path} is not in the table of this test"),
+    })
+}
+
+/// Sends a well-formed request for things that do not exist.
+async fn call(api: &Api, method: &str, path: &str, with_key: bool) -> Reply {
+    let concrete = path
+        .replace("{agent}", "nobody")
+        .replace("{version}", "1")
+        .replace("{tenant}", "default")
+        .replace("/v1/pauses/{id}", &format!("/v1/pauses/exec_{}:x", "0".repeat(32)))
+        .replace("{id}", &format!("exec_{}", "0".repeat(32)));
+    let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
+    let request = if with_key { api.request(method, &concrete) } else { api.anonymous(method, &concrete) };
+    send(match path {
+        "/v1/executions" => request.json(&json!({"target": "nobody.nothing"})),
+        "/v1/keys" => request.json(&json!({"name": "made by the test", "role": "reviewer"})),
+        "/v1/secrets" => request.json(&json!({})),
+        "/v1/pauses/{id}/decision" => request.json(&json!({"decision": "approved"})),
+        _ => request,
+    })
+    .await
+}
+
+/// Every method and path that /openapi.json names.
+async fn operations(api: &Api) -> Vec<(String, String, Value)> {
+    let document = api.get("/openapi.json").await.expect(200);
+    let mut all = vec![];
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            all.push((method.clone(), path.clone(), operation.clone()));
+        }
+    }
+    assert!(all.len() > 20, "{all:?}");
+    all
+}
+
+#[tokio::test]
+async fn every_operation_is_for_the_roles_of_the_table_and_nobody_else() {
+    let bench = Bench::new().await;
+    let operations = operations(&bench.api).await;
+    for role in ROLES {
+        let api = bench.api.role(role).await;
+        for (method, path, _) in &operations {
+            let reply = call(&api, method, path, true).await;
+            let may = allowed(method, path).is_none_or(|roles| roles.contains(&role));
+            if may {
+                assert!(!matches!(reply.status, 403 | 405 | 500..), "{role} {method} {path}: {}", reply.body);
+                assert_ne!(reply.code(), "unauthenticated", "{role} {method} {path}");
+                assert_ne!(reply.code(), "not_found", "{role} {method} {path}: no such route");
+            } else {
+                assert_eq!((reply.status, reply.code()), (403, "forbidden"), "{role} {method} {path}");
+                assert!(reply.body["error"]["message"].as_str().unwrap().contains(role), "{}", reply.body);
+            }
+        }
+    }
+    bench.host.assert_unharmed();
+}
+
+#[tokio::test]
+async fn without_a_key_only_what_is_open_to_all_is_answered() {
+    let bench = Bench::new().await;
+    for (method, path, operation) in operations(&bench.api).await {
+        let reply = call(&bench.api, &method, &path, false).await;
+        let is_open = allowed(&method, &path).is_none();
+        if is_open {
+            assert_ne!(reply.code(), "unauthenticated", "{method} {path}");
+        } else {
+            assert_eq!((reply.status, reply.code()), (401, "unauthenticated"), "{method} {path}");
+        }
+        let described_open = operation["security"].as_array().is_some_and(|all| all.contains(&json!({})));
+        assert_eq!(described_open, is_open, "{method} {path}: /openapi.json says {}", operation["security"]);
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_another_tenant_sees_and_changes_nothing_of_this_one() {
+    let bench = Bench::new().await;
+    let id = bench.api.start("testbed.pause_once", &json!({})).await;
+    let pause = bench.api.paused(&id, "only").await;
+    let other = bench.host.tenant("other");
+    for list in ["agents", "executions", "pauses", "secrets"] {
+        let page = other.get(&format!("/v1/{list}")).await.expect(200);
+        assert_eq!(page, json!({"items": [], "next": null}), "{list}");
+    }
+    assert_eq!(other.get("/v1/keys").await.expect(200)["items"].as_array().unwrap().len(), 1, "its own");
+    let start = other.post("/v1/executions", &json!({"target": "testbed.echo"})).await;
+    assert_eq!((start.status, start.code()), (404, "agent_not_found"));
+    let decision = other.decide(&pause, &json!({"decision": "approved"})).await;
+    assert_eq!((decision.status, decision.code()), (404, "pause_not_found"));
+    let cancel = other.post(&format!("/v1/executions/{id}/cancel"), &Value::Null).await;
+    assert_eq!((cancel.status, cancel.code()), (404, "execution_not_found"));
+    assert_eq!(bench.api.execution(&id).await["status"], "waiting");
+}

@@ -1,0 +1,112 @@
+//! Drives a guest in memory, without a database, a network or a clock: the host's `guest` is a pure state machine.
+
+use std::sync::LazyLock;
+
+use countersign::execution::Failure;
+use countersign::guest::{Cache, CacheKey, Call, Component, Engine, Guest, Limits, LogLine, OpenAsk, State};
+use countersign::journal::{Answer, Ask, Completion, Entry, Mismatch, Review};
+use sha2::{Digest as _, Sha256};
+
+use crate::build::{guest, root};
+
+/// What the clocks of a guest show at its start; each answer comes 10 ms after the one before.
+pub const STARTED: u64 = 1_767_225_600_000;
+
+/// Which of the open asks is answered next: an index into them.
+pub type Pick = fn(seq: usize, open: usize) -> usize;
+
+/// The oldest first, the newest first, and a mixture: as answers may arrive.
+pub const PICKS: [(&str, Pick); 3] =
+    [("oldest", |_, _| 0), ("newest", |_, open| open - 1), ("mixed", |seq, open| (seq * 7 + 3) % open)];
+
+/// How an execution went.
+#[derive(Debug, PartialEq)]
+pub struct Run {
+    pub journal: Vec<Entry>,
+    pub end: State,
+    pub log: Vec<LogLine>,
+}
+
+/// A guest, compiled.
+pub async fn component(name: &str) -> Component {
+    static CACHE: LazyLock<Cache> = LazyLock::new(|| {
+        let directory = root().join("target/test-hosts/shared/cache");
+        std::fs::create_dir_all(&directory).expect("a folder for compiled guests");
+        Cache::new(Engine::new().expect("an engine"), directory, CacheKey::new([7; 32]))
+    });
+    let wasm = guest(name);
+    let digest = Sha256::digest(&wasm).into();
+    CACHE.compile(&digest, wasm.into()).await.expect("the guest fits the contract")
+}
+
+/// One call of a function, always of the same execution.
+pub fn call(function: &str, input: &serde_json::Value) -> Call {
+    Call {
+        execution_id: format!("exec_{}", "0".repeat(32)),
+        function: function.into(),
+        input: input.to_string(),
+        seed: [5; 32],
+        started: STARTED,
+        limits: Limits::default(),
+        is_replay: false,
+    }
+}
+
+/// Replays `journal`, then goes on to the end, answering in the order of `pick`.
+pub async fn run(component: &Component, call: Call, journal: &[Entry], pick: Pick) -> Result<Run, Mismatch> {
+    let mut guest = Guest::start(component, call);
+    let mut done: Vec<Entry> = vec![];
+    guest.run_slice().await;
+    for (seq, entry) in journal.iter().enumerate() {
+        guest.replay(seq, entry)?;
+        done.push(entry.clone());
+        guest.run_slice().await;
+    }
+    while *guest.state() == State::Asking {
+        let open = guest.open_asks();
+        let asked: &OpenAsk = &open[pick(done.len(), open.len())];
+        let at = STARTED + 10 * (done.len() as u64 + 1);
+        let entry = Entry { op: asked.op, ask: asked.ask.to_text(), answer: answer(&asked.ask), at };
+        assert!(guest.deliver(entry.op, entry.answer.clone(), at), "an open ask takes its answer");
+        done.push(entry);
+        guest.run_slice().await;
+    }
+    Ok(Run { journal: done, end: guest.state().clone(), log: guest.take_log() })
+}
+
+/// The same answer to the same ask, always.
+fn answer(ask: &Ask) -> Answer {
+    match ask {
+        Ask::Ai(prompt) => Answer::Ai(Ok(Completion {
+            text: format!("echo: {}", prompt.messages.last().map_or("", |message| &message.content)),
+            model: "m".into(),
+            input_tokens: 1,
+            output_tokens: 1,
+        })),
+        Ask::Pause(_) | Ask::WaitForResume { .. } => Answer::Review(Ok(Review {
+            decision: "approved".into(),
+            feedback: Some("Shorter.".into()),
+            response: None,
+            reviewer: Some("Ann".into()),
+            decided_at_ms: STARTED,
+        })),
+        Ask::Call { input, .. } => Answer::Call(Ok(input.clone())),
+        Ask::Sleep { .. } => Answer::Slept,
+    }
+}
+
+/// The result of a run that ended well.
+pub fn result(run: &Run) -> serde_json::Value {
+    match &run.end {
+        State::Returned(Ok(json)) => serde_json::from_str(json).expect("a result is JSON"),
+        end => panic!("it ended otherwise: {end:?}"),
+    }
+}
+
+/// The failure of a run that did not.
+pub fn failure(run: &Run) -> &Failure {
+    match &run.end {
+        State::Failed(failure) => failure,
+        end => panic!("it ended otherwise: {end:?}"),
+    }
+}
