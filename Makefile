@@ -2,21 +2,24 @@
 
 GUESTS = target/guests/wasm32-wasip2/guest
 TESTBED_ALTERED = target/guests-altered/wasm32-wasip2/guest/testbed.wasm
-GUEST_BUILD = cargo build --locked --quiet --profile guest --target wasm32-wasip2
+# Of the whole workspace, as `cargo test`, so that dependencies are built once, with the same features.
+HOST_BUILD = cargo build --locked --workspace --bin countersign
+GUEST_BUILD = cargo build --locked --profile guest --target wasm32-wasip2
 
 .PHONY: demo test lint setup guests bench
 
 demo: setup guests ## run an agent that is killed while it waits for people (KEEP=1: leave the host running)
-	cargo build --locked --quiet --package countersign
+	$(HOST_BUILD)
 	target/debug/countersign demo --agents $(GUESTS) $(if $(KEEP),--keep)
 
 test: setup guests ## run all tests, on a private Postgres
-	cargo test --locked --workspace --exclude publish-with-review --exclude publisher --exclude testbed
+	$(HOST_BUILD)
+	cargo test --locked --workspace
 
 lint: setup ## check formatting, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --package countersign --package countersign-sdk --quiet
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --workspace --quiet
 
 bench: setup guests ## measure, and print ratios
 	cargo run --locked --release --package countersign-tests --bin bench

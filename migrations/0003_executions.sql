@@ -26,6 +26,8 @@ create table execution (
     failures        int not null default 0,
     -- How many journal entries there are: the `seq` of the next.
     next_seq        int not null default 0,
+    -- How often somebody brought an answer. A suspend that has not seen all of them looks again.
+    answers         int not null default 0,
     log_bytes       bigint not null default 0,
 
     result          text,

@@ -2,8 +2,9 @@
 //!
 //! Three rules make the races go away:
 //!
-//! 1. **Who writes an answer holds the row lock of the execution that waits for it**, and takes it before it looks. So
-//!    a suspend either sees the answer, or is seen by the one who brings it.
+//! 1. **Who brings an answer first updates the row of the execution that waits for it**: it counts the answer there, and
+//!    makes the execution claimable if it waits. So a suspend, which updates the same row, either comes first and is
+//!    seen by the one who brings the answer, or sees that there is one that it has not looked at.
 //! 2. **Locks are taken from the parent to the child, and from the execution to its pauses.**
 //! 3. **Every write of an attempt carries its claim token**, in the statement that writes.
 //!
@@ -18,6 +19,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 pub mod agents;
 pub mod answers;
 pub mod bell;
+pub mod decisions;
 pub mod claims;
 pub mod embedded;
 pub mod entries;
@@ -101,8 +103,13 @@ impl Db {
             ("lock_timeout", "10s"),
             ("idle_in_transaction_session_timeout", "10s"),
         ]);
-        let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
-        let relaxed = PgPoolOptions::new().max_connections(RELAXED_CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
+        // A connection that was lost is found out by its next statement, which is then asked again; a ping before each
+        // would double the round trips.
+        let of = |connections| {
+            let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+            pool.test_before_acquire(false)
+        };
+        let (pool, relaxed) = (of(CONNECTIONS_MAX), of(RELAXED_CONNECTIONS_MAX));
         let relaxed = relaxed.connect_lazy_with(options.clone().options([("synchronous_commit", "off")]));
         let pool = pool.connect_with(options).await?;
         sqlx::migrate!("../migrations").run(&pool).await?;

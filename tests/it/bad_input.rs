@@ -47,7 +47,7 @@ fn assert_error(reply: &Reply, what: &str) {
     assert!((400..500).contains(&reply.status), "{what}: {} {shown}", reply.status);
     let error = reply.body["error"].as_object().unwrap_or_else(|| panic!("{what}: {} {shown}", reply.status));
     let fields: Vec<&str> = error.keys().map(String::as_str).collect();
-    assert_eq!(fields, ["blame", "code", "message"], "{what}: {shown}");
+    assert_eq!(fields, ["code", "message", "blame"], "{what}: {shown}");
     assert_eq!(reply.headers["content-type"], "application/json", "{what}");
     let row = DOCUMENT.lines().find(|line| line.starts_with(&format!("| {} |", reply.status)));
     let row = row.unwrap_or_else(|| panic!("{what}: docs/api.md has no status {}", reply.status));

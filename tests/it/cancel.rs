@@ -14,8 +14,12 @@ struct Scene {
 }
 
 async fn scene() -> Scene {
+    scene_with_lease("3").await
+}
+
+async fn scene_with_lease(seconds: &str) -> Scene {
     let (database, model) = (Database::new().await, Model::start().await);
-    let host = Host::start_with(&database, &model, &[("COUNTERSIGN_LEASE_SECONDS", "1")]).await;
+    let host = Host::start_with(&database, &model, &[("COUNTERSIGN_LEASE_SECONDS", seconds)]).await;
     let api = host.api();
     api.deploy("testbed", guest("testbed")).await;
     Scene { _database: database, model, host, api }
@@ -82,24 +86,44 @@ async fn the_parent_of_a_cancelled_child_is_told_so_and_goes_on() {
     assert_closed(&scene.api, &pause).await;
 }
 
-#[tokio::test]
-async fn an_execution_that_is_cancelled_while_it_runs_writes_nothing_more() {
-    let scene = scene().await;
-    // One answer is in the journal; the model is working at the second.
+/// Starts an execution and cancels it while the model works at its second ask, then looks at it and its journal.
+async fn cancelled_at_work(scene: &Scene) -> (String, Value, Vec<Value>) {
     scene.model.hold_from(2);
     let id = scene.api.start("testbed.many_ai", &json!({"n": 3})).await;
     until("the model is asked", async || (scene.model.calls() == 2).then_some(())).await;
     let cancelled = cancel(&scene.api, &id).await.expect(200);
     let journal = scene.api.journal(&id).await;
     assert_eq!((cancelled["status"].as_str(), journal.len()), (Some("cancelled"), 1));
+    (id, cancelled, journal)
+}
+
+async fn attempt_is_lost(host: &Host) {
+    until("the attempt is lost", async || host.log().iter().any(|line| line.contains("end=\"lost\"")).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn an_execution_that_is_cancelled_while_it_runs_writes_nothing_more() {
+    // The host learns of it only when it wants to write.
+    let scene = scene_with_lease("300").await;
+    let (id, cancelled, journal) = cancelled_at_work(&scene).await;
     scene.model.release();
-    until("the attempt is lost", async || {
-        scene.host.log().iter().any(|line| line.contains("end=\"lost\"")).then_some(())
-    })
-    .await;
+    attempt_is_lost(&scene.host).await;
     assert_eq!(scene.api.execution(&id).await, cancelled);
     assert_eq!(scene.api.journal(&id).await, journal);
     assert_eq!(scene.model.calls(), 2, "nor is the model asked again");
+    scene.host.assert_unharmed();
+}
+
+#[tokio::test]
+async fn a_host_stops_driving_what_was_cancelled_even_while_its_model_is_busy() {
+    let scene = scene_with_lease("1").await;
+    let (id, cancelled, journal) = cancelled_at_work(&scene).await;
+    attempt_is_lost(&scene.host).await;
+    scene.model.release();
+    let next = scene.api.start("testbed.many_ai", &json!({"n": 1})).await;
+    scene.api.finished(&next).await;
+    assert_eq!((scene.api.execution(&id).await, scene.api.journal(&id).await), (cancelled, journal));
     scene.host.assert_unharmed();
 }
 

@@ -202,20 +202,23 @@ async fn of_many_decisions_at_once_one_wins() {
 #[tokio::test]
 async fn a_pause_that_is_over_takes_no_decision() {
     let desk = Desk::new(&[]).await;
-    let expired = desk.api.start("testbed.pause_once", &json!({"expires_in_ms": 100})).await;
-    assert_eq!(desk.api.finished(&expired).await["result"]["decision"], "expired");
-    let race = desk.api.start("testbed.race", &json!({"timeout_ms": 100})).await;
-    assert_eq!(desk.api.finished(&race).await["result"]["winner"], "sleep");
-    let cancelled = desk.open(&json!({})).await;
-    desk.api.post(&format!("/v1/executions/{}/cancel", execution_of(&cancelled)), &json!({})).await.expect(200);
-    let input = json!({"target": "testbed.pause_once", "input": {}, "timeout_ms": 300});
+    // Long enough for the pauses to open first.
+    let race = desk.api.start("testbed.race", &json!({"timeout_ms": 2_500})).await;
+    let input = json!({"target": "testbed.pause_once", "input": {}, "timeout_ms": 2_500});
     let parent = desk.api.start("testbed.race_call", &input).await;
-    let child = until("the call has paused", async || {
-        let open = desk.api.get("/v1/pauses?status=open").await.expect(200);
-        open["items"][0]["id"].as_str().map(ToOwned::to_owned)
+    desk.api.paused(&race, "race").await;
+    let child = until("the call is made", async || {
+        desk.api.execution(&parent).await["waiting_for"]["calls"][0].as_str().map(ToOwned::to_owned)
     })
     .await;
-    assert_eq!(desk.api.finished(&parent).await["result"]["winner"], "sleep");
+    let child = desk.api.paused(&child, "only").await;
+    let expired = desk.api.start("testbed.pause_once", &json!({"expires_in_ms": 1})).await;
+    assert_eq!(desk.api.finished(&expired).await["result"]["decision"], "expired");
+    let cancelled = desk.open(&json!({})).await;
+    desk.api.post(&format!("/v1/executions/{}/cancel", execution_of(&cancelled)), &json!({})).await.expect(200);
+    for parent in [&race, &parent] {
+        assert_eq!(desk.api.finished(parent).await["result"]["winner"], "sleep");
+    }
     desk.api.finished(execution_of(&child)).await;
 
     for (pause, status) in [
@@ -240,8 +243,8 @@ async fn a_pause_that_is_over_takes_no_decision() {
 #[tokio::test]
 async fn a_pause_whose_time_is_over_takes_no_decision_even_if_no_worker_has_looked() {
     let desk = Desk::new(&[("COUNTERSIGN_CONCURRENCY", "1")]).await;
-    let pause = desk.open(&json!({"expires_in_ms": 1_000})).await;
-    let over = tokio::time::sleep(Duration::from_millis(1_000));
+    let pause = desk.open(&json!({"expires_in_ms": 2_500})).await;
+    let over = tokio::time::sleep(Duration::from_millis(2_500));
     // The only worker is kept busy.
     desk.model.hold();
     let busy = desk.api.start("testbed.many_ai", &json!({"n": 1})).await;

@@ -266,7 +266,7 @@ impl Db {
                 .await?;
         let Some(parent) = parent else { return Ok(Cancelled::NotFound) };
         if let Some(parent) = &parent {
-            lock(&mut tx, tenant, parent).await?;
+            wake(&mut tx, tenant, parent).await?;
         }
         let status: String = sqlx::query_scalar(
             "select status from execution where tenant_id = $1 and execution_id = $2 for no key update",
@@ -281,29 +281,22 @@ impl Db {
             Status::Pending | Status::Running | Status::Waiting => {}
         }
         cancel_tree(&mut tx, tenant, &[id.to_owned()]).await?;
-        if let Some(parent) = &parent {
-            wake(&mut tx, tenant, parent).await?;
-        }
         tx.commit().await?;
         Ok(Cancelled::Done)
     }
 }
 
-/// Takes the row lock of an execution, so that nobody else brings it an answer, suspends or settles it meanwhile.
-pub(super) async fn lock(tx: &mut PgConnection, tenant: &str, id: &str) -> Result<()> {
-    sqlx::query("select from execution where tenant_id = $1 and execution_id = $2 for no key update")
-        .bind(tenant)
-        .bind(id)
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
-/// Makes a waiting execution claimable. The caller holds its row lock and has written an answer that it waits for.
+/// Counts an answer that the caller is about to bring to an execution, and makes it claimable if it waits.
+///
+/// Takes the row lock, and comes before the answer is written: see the first rule in `db`. The update has no condition
+/// on the status, because one that did not match would not lock.
 pub(super) async fn wake(tx: &mut PgConnection, tenant: &str, id: &str) -> Result<()> {
     sqlx::query(
-        "update execution set status = 'pending', wake_at = now()
-         where tenant_id = $1 and execution_id = $2 and status = 'waiting'",
+        "update execution
+         set answers = answers + 1,
+             status = case status when 'waiting' then 'pending' else status end,
+             wake_at = case status when 'waiting' then now() else wake_at end
+         where tenant_id = $1 and execution_id = $2",
     )
     .bind(tenant)
     .bind(id)

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::claims::{Claim, Fenced, FencedResult};
-use super::executions::{cancel_tree, close_pauses, lock, timestamp, unreadable, wake};
+use super::executions::{cancel_tree, close_pauses, timestamp, unreadable, wake};
 use super::pauses::{NewPause, open_pauses};
 use super::{Db, Result, retry};
 use crate::execution::Failure;
@@ -44,12 +44,57 @@ pub enum Suspended {
 
 impl Db {
     /// Gives the instance up: the execution is `waiting`, unless an answer came meanwhile.
-    ///
-    /// Takes the row lock first and looks then, so that an answer is either seen here or sees us waiting.
     pub async fn suspend(&self, claim: &Claim, suspension: &Suspension<'_>) -> FencedResult<Suspended> {
-        retry(|| self.try_suspend(claim, suspension)).await
+        retry(|| async {
+            if self.suspend_at_once(claim, suspension).await? {
+                return Ok(Ok(Suspended::Waiting));
+            }
+            self.try_suspend(claim, suspension).await
+        })
+        .await
     }
 
+    /// Suspends in one statement what nearly every execution is: one that opens at most one pause, closes none, and has
+    /// been brought no answer since the claim. False if it is another.
+    async fn suspend_at_once(&self, claim: &Claim, suspension: &Suspension<'_>) -> Result<bool> {
+        if suspension.open.len() > 1 || !suspension.closed_pauses.is_empty() || !suspension.closed_calls.is_empty() {
+            return Ok(false);
+        }
+        let pause = suspension.open.first();
+        Ok(sqlx::query_scalar(
+            "with held as (
+                 update execution set status = 'waiting', wake_at = $4, failures = 0
+                 where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
+                   and answers = $5
+                   and not exists (select from pause
+                                   where tenant_id = $1 and execution_id = $2 and approval_request_id = $6)
+                 returning 1
+             ), opened as (
+                 insert into pause (tenant_id, execution_id, approval_request_id, op, status, approval_request_url,
+                                    title, payload, response_schema, choices, opened_at, expires_at)
+                 select $1, $2, $6, $7, 'open', $8, $9, $10, $11, $12, $13, $14 from held where $6 is not null
+             )
+             select exists (select from held)",
+        )
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .bind(claim.token)
+        .bind(suspension.until.map(timestamp))
+        .bind(claim.answers)
+        .bind(pause.map(|pause| &pause.approval_request_id))
+        .bind(pause.map(|pause| pause.op as i64))
+        .bind(pause.and_then(|pause| pause.approval_request_url.as_ref()))
+        .bind(pause.and_then(|pause| pause.title.as_ref()))
+        .bind(pause.and_then(|pause| pause.payload.as_ref()))
+        .bind(pause.and_then(|pause| pause.form.response_schema.as_ref()))
+        .bind(pause.map(|pause| &pause.form.choices))
+        .bind(pause.map(|pause| timestamp(pause.opened)))
+        .bind(pause.and_then(|pause| pause.expires).map(timestamp))
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// Suspends step by step: takes the row lock first and looks then.
     async fn try_suspend(&self, claim: &Claim, suspension: &Suspension<'_>) -> FencedResult<Suspended> {
         let mut tx = self.pool.begin().await?;
         let held = sqlx::query(
@@ -128,7 +173,7 @@ impl Db {
         };
         let mut tx = self.pool.begin().await?;
         if let Some(parent) = &claim.parent {
-            lock(&mut tx, &claim.tenant, parent).await?;
+            wake(&mut tx, &claim.tenant, parent).await?;
         }
         let held = sqlx::query(
             "update execution
@@ -157,9 +202,6 @@ impl Db {
         .await?;
         if !children.is_empty() {
             cancel_tree(&mut tx, &claim.tenant, &children).await?;
-        }
-        if let Some(parent) = &claim.parent {
-            wake(&mut tx, &claim.tenant, parent).await?;
         }
         tx.commit().await?;
         Ok(Ok(()))

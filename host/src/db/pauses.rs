@@ -4,13 +4,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::claims::Claim;
-use super::executions::{timestamp, wake};
-use super::{Db, Page, Result, retry};
-use crate::decision::{Form, Unfit};
+use super::executions::timestamp;
+use super::{Db, Page, Result};
+use crate::decision::Form;
 use crate::journal::Millis;
-
-/// How many early decisions an execution keeps for pauses that it has not opened.
-const EARLY_MAX: i64 = 100;
 
 /// An ask for a human decision, as its row has it, with the agent that asks.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -52,46 +49,6 @@ pub struct NewPause {
     pub expires: Option<Millis>,
 }
 
-/// A decision that somebody with the right to decide has sent.
-#[derive(Debug)]
-pub struct NewDecision<'a> {
-    pub tenant: &'a str,
-    pub execution: &'a str,
-    pub approval_request_id: &'a str,
-    pub decision: &'a str,
-    pub feedback: Option<&'a str>,
-    /// JSON text.
-    pub response: Option<&'a str>,
-    pub reviewer: Option<&'a str>,
-    /// `key:{key_id}` or `webhook:{webhook_id}`.
-    pub via: &'a str,
-    /// The signed delivery that brought it.
-    pub delivery: Option<Delivery<'a>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Delivery<'a> {
-    pub webhook_id: &'a str,
-    pub body_sha256: &'a [u8],
-}
-
-/// What became of a decision.
-#[derive(Debug)]
-pub enum Decided {
-    /// It is durable, and the agent will be given it.
-    Accepted(Pause),
-    /// The pause had been decided just like that.
-    Duplicate(Pause),
-    /// The pause had been decided otherwise.
-    AlreadyDecided(Pause),
-    /// Too late: expired, withdrawn, or the execution has finished.
-    Closed,
-    NotFound,
-    Unfit(Unfit),
-    /// The same webhook-id had come with another body.
-    WebhookIdReused,
-}
-
 /// The pauses that wait.
 #[derive(Debug, sqlx::FromRow)]
 pub struct Open {
@@ -114,148 +71,6 @@ const COLUMNS: &str = "p.execution_id, p.approval_request_id, e.agent, e.functio
     p.reviewer, p.via, p.decided_at";
 
 impl Db {
-    /// Decides a pause, first come first served.
-    ///
-    /// Once this returns `Accepted`, the decision survives any crash, and the execution that waits for it is claimable.
-    pub async fn decide(&self, new: &NewDecision<'_>) -> Result<Decided> {
-        let mut in_doubt = false;
-        let decided = retry(|| {
-            let again = std::mem::replace(&mut in_doubt, true);
-            async move {
-                let decided = self.try_decide(new).await?;
-                // The try before may have been the one that decided it: then this is its acknowledgement.
-                Ok(match decided {
-                    Decided::Duplicate(pause) if again && pause.via.as_deref() == Some(new.via) => {
-                        Decided::Accepted(pause)
-                    }
-                    decided => decided,
-                })
-            }
-        })
-        .await?;
-        if matches!(decided, Decided::Accepted(_)) {
-            self.bell.ring();
-        }
-        Ok(decided)
-    }
-
-    async fn try_decide(&self, new: &NewDecision<'_>) -> Result<Decided> {
-        let mut tx = self.pool.begin().await?;
-        // The lock comes first: see the first rule in `db`.
-        let finished: Option<bool> = sqlx::query_scalar(
-            "select finished_at is not null from execution where tenant_id = $1 and execution_id = $2
-             for no key update",
-        )
-        .bind(new.tenant)
-        .bind(new.execution)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(finished) = finished else { return Ok(Decided::NotFound) };
-        let pause = find(&mut tx, new.tenant, new.execution, new.approval_request_id).await?;
-        if let Some(delivery) = new.delivery
-            && let Some(same) = delivered(&mut tx, new.tenant, &delivery).await?
-        {
-            return Ok(match pause {
-                Some(pause) if same => Decided::Duplicate(pause),
-                _ => Decided::WebhookIdReused,
-            });
-        }
-        let Some(pause) = pause else {
-            if finished {
-                return Ok(Decided::Closed);
-            }
-            return self.keep_early(tx, new).await;
-        };
-        if pause.decision.is_some() {
-            let same = pause.decision.as_deref() == Some(new.decision)
-                && pause.feedback.as_deref() == new.feedback
-                && pause.response.as_deref() == new.response;
-            return Ok(if same { Decided::Duplicate(pause) } else { Decided::AlreadyDecided(pause) });
-        }
-        if pause.status != "open" || finished {
-            return Ok(Decided::Closed);
-        }
-        let form = Form { choices: pause.choices.clone(), response_schema: pause.response_schema.clone() };
-        if let Err(unfit) = form.check(new.decision, new.response) {
-            return Ok(Decided::Unfit(unfit));
-        }
-        if !mark_decided(&mut tx, new).await? {
-            return Ok(Decided::Closed);
-        }
-        self.finish_decision(tx, new).await
-    }
-
-    /// Keeps a decision for a pause that the agent has not opened yet.
-    async fn keep_early(
-        &self,
-        mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
-        new: &NewDecision<'_>,
-    ) -> Result<Decided> {
-        let kept = sqlx::query(
-            "insert into pause (tenant_id, execution_id, approval_request_id, status, decision, feedback, response,
-                                reviewer, via, decided_at)
-             select $1, $2, $3, 'early', $4, $5, $6, $7, $8, clock_timestamp()
-             where (select count(*) from pause where tenant_id = $1 and execution_id = $2 and status = 'early') < $9",
-        )
-        .bind(new.tenant)
-        .bind(new.execution)
-        .bind(new.approval_request_id)
-        .bind(new.decision)
-        .bind(new.feedback)
-        .bind(new.response)
-        .bind(new.reviewer)
-        .bind(new.via)
-        .bind(EARLY_MAX)
-        .execute(&mut *tx)
-        .await?;
-        if kept.rows_affected() == 0 {
-            return Ok(Decided::Unfit(Unfit::TooManyEarly));
-        }
-        self.finish_decision(tx, new).await
-    }
-
-    /// Remembers the delivery, wakes the execution, commits.
-    async fn finish_decision(
-        &self,
-        mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
-        new: &NewDecision<'_>,
-    ) -> Result<Decided> {
-        if let Some(delivery) = new.delivery {
-            let first = sqlx::query(
-                "insert into webhook_delivery (tenant_id, webhook_id, body_sha256, execution_id, approval_request_id)
-                 values ($1, $2, $3, $4, $5) on conflict do nothing",
-            )
-            .bind(new.tenant)
-            .bind(delivery.webhook_id)
-            .bind(delivery.body_sha256)
-            .bind(new.execution)
-            .bind(new.approval_request_id)
-            .execute(&mut *tx)
-            .await?;
-            if first.rows_affected() == 0 {
-                // The same id, at the same time, for another pause.
-                return Ok(Decided::WebhookIdReused);
-            }
-        }
-        wake(&mut tx, new.tenant, new.execution).await?;
-        let pause = find(&mut tx, new.tenant, new.execution, new.approval_request_id).await?;
-        crate::crash::point("before_decide_commit");
-        tx.commit().await?;
-        crate::crash::point("after_decide_commit");
-        Ok(pause.map_or(Decided::NotFound, Decided::Accepted))
-    }
-
-    /// The execution and the `approval_request_id` that a signed delivery was taken for, if it was.
-    pub async fn delivered_to(&self, tenant: &str, webhook_id: &str) -> Result<Option<(String, String)>> {
-        Ok(sqlx::query_as(
-            "select execution_id, approval_request_id from webhook_delivery where tenant_id = $1 and webhook_id = $2",
-        )
-        .bind(tenant)
-        .bind(webhook_id)
-        .fetch_optional(&self.pool)
-        .await?)
-    }
-
     /// How many pauses of all tenants wait for a decision, and how long the oldest has.
     pub async fn open_pauses(&self) -> Result<Open> {
         Ok(sqlx::query_as(
@@ -299,7 +114,7 @@ impl Db {
     }
 }
 
-async fn find(
+pub(super) async fn find(
     connection: &mut PgConnection,
     tenant: &str,
     execution: &str,
@@ -315,38 +130,6 @@ async fn find(
         .bind(approval_request_id)
         .fetch_optional(connection)
         .await?)
-}
-
-/// Whether this delivery was taken before: with the same body, or another one.
-async fn delivered(tx: &mut PgConnection, tenant: &str, delivery: &Delivery<'_>) -> Result<Option<bool>> {
-    Ok(sqlx::query_scalar("select body_sha256 = $3 from webhook_delivery where tenant_id = $1 and webhook_id = $2")
-        .bind(tenant)
-        .bind(delivery.webhook_id)
-        .bind(delivery.body_sha256)
-        .fetch_optional(tx)
-        .await?)
-}
-
-/// False if its time was over.
-async fn mark_decided(tx: &mut PgConnection, new: &NewDecision<'_>) -> Result<bool> {
-    let done = sqlx::query(
-        "update pause
-         set status = 'decided', decision = $4, feedback = $5, response = $6, reviewer = $7, via = $8,
-             decided_at = clock_timestamp()
-         where tenant_id = $1 and execution_id = $2 and approval_request_id = $3 and status = 'open'
-           and (expires_at is null or expires_at > clock_timestamp())",
-    )
-    .bind(new.tenant)
-    .bind(new.execution)
-    .bind(new.approval_request_id)
-    .bind(new.decision)
-    .bind(new.feedback)
-    .bind(new.response)
-    .bind(new.reviewer)
-    .bind(new.via)
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
 }
 
 /// Opens pauses of an execution whose row lock the caller holds. Safe to repeat.

@@ -4,7 +4,8 @@
 //! linked.
 
 use wasmparser::{
-    ComponentDefinedType, ComponentExternalKind, ComponentType, Encoding, Parser, Payload, Validator, WasmFeatures,
+    ComponentAlias, ComponentDefinedType, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
+    ComponentType, ComponentTypeRef, Encoding, Instance, Parser, Payload, Validator, WasmFeatures,
 };
 
 /// Largest component, in bytes: an agent in Python has 21 MB.
@@ -12,6 +13,11 @@ pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
 
 /// How deep components may be nested. Toolchains make one or two levels.
 const NESTING_MAX: usize = 4;
+
+/// How many instances a component may be made of, in all.
+///
+/// A few hundred bytes can ask for billions: ten instances of what is made of ten instances of something else, and so on.
+const INSTANCES_MAX: u64 = 1_000;
 
 /// The interfaces of ours that a component may import.
 const OURS: [&str; 3] =
@@ -67,6 +73,8 @@ pub enum Invalid {
     ForbiddenType(&'static str),
     #[error("the component nests components more than {NESTING_MAX} deep")]
     TooDeep,
+    #[error("the component is made of more than {INSTANCES_MAX} instances")]
+    TooManyInstances,
     #[error("the component could not be compiled: {0}")]
     NotCompiled(String),
     #[error("the component does not fit the contract countersign:agent@0.1.0: {0}")]
@@ -92,8 +100,11 @@ pub(super) fn check(wasm: &[u8]) -> Result<(), Invalid> {
     Validator::new_with_features(features()).validate_all(wasm).map_err(malformed)?;
 
     let (mut depth, mut imports, mut exports) = (0, vec![], vec![]);
+    let mut instances = Instances::default();
     for payload in Parser::new(0).parse_all(wasm) {
-        match payload.map_err(malformed)? {
+        let payload = payload.map_err(malformed)?;
+        instances.count(&payload)?;
+        match payload {
             Payload::Version { encoding: Encoding::Component, .. } => {
                 depth += 1;
                 if depth > NESTING_MAX {
@@ -123,6 +134,107 @@ pub(super) fn check(wasm: &[u8]) -> Result<(), Invalid> {
         }
     }
     check_names(imports, &exports)
+}
+
+/// Counts the instances that a component will be made of, without making them.
+#[derive(Default)]
+struct Instances {
+    /// One for each component or module that is being read, the outermost first.
+    open: Vec<Counted>,
+}
+
+/// How many instances a component is made of, and those that it can name, in the order of their index.
+#[derive(Default)]
+struct Counted {
+    is_component: bool,
+    count: u64,
+    components: Vec<u64>,
+}
+
+impl Instances {
+    fn count(&mut self, payload: &Payload<'_>) -> Result<(), Invalid> {
+        let malformed = |why: wasmparser::BinaryReaderError| Invalid::Malformed(why.to_string());
+        match payload {
+            Payload::Version { encoding, .. } => {
+                self.open.push(Counted { is_component: *encoding == Encoding::Component, ..Counted::default() });
+            }
+            Payload::End(_) => {
+                if let Some(done) = self.open.pop().filter(|done| done.is_component)
+                    && let Some(outer) = self.open.last_mut()
+                {
+                    outer.components.push(done.count + 1);
+                }
+            }
+            Payload::InstanceSection(section) => {
+                for instance in section.clone() {
+                    if matches!(instance.map_err(malformed)?, Instance::Instantiate { .. }) {
+                        self.add(1)?;
+                    }
+                }
+            }
+            Payload::ComponentInstanceSection(section) => {
+                for instance in section.clone() {
+                    if let ComponentInstance::Instantiate { component_index, .. } = instance.map_err(malformed)? {
+                        self.add(self.of(0, component_index))?;
+                    }
+                }
+            }
+            Payload::ComponentAliasSection(section) => {
+                for alias in section.clone() {
+                    self.alias(&alias.map_err(malformed)?)?;
+                }
+            }
+            Payload::ComponentImportSection(section) => {
+                for import in section.clone() {
+                    if matches!(import.map_err(malformed)?.ty, ComponentTypeRef::Component(_)) {
+                        return Err(Invalid::ForbiddenType("an imported component"));
+                    }
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section.clone() {
+                    let export = export.map_err(malformed)?;
+                    if export.kind == ComponentExternalKind::Component {
+                        self.name(self.of(0, export.index));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, alias: &ComponentAlias<'_>) -> Result<(), Invalid> {
+        match alias {
+            ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, count, index } => {
+                self.name(self.of(*count, *index));
+                Ok(())
+            }
+            // What it is made of would have to be followed through the instance.
+            ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => {
+                Err(Invalid::ForbiddenType("a component that an instance exports"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many instances component `index` is made of, as counted `outwards` levels up.
+    fn of(&self, outwards: u32, index: u32) -> u64 {
+        let level = self.open.iter().rev().nth(outwards as usize);
+        level.and_then(|level| level.components.get(index as usize)).copied().unwrap_or(u64::MAX)
+    }
+
+    fn name(&mut self, count: u64) {
+        if let Some(inner) = self.open.last_mut() {
+            inner.components.push(count);
+        }
+    }
+
+    fn add(&mut self, count: u64) -> Result<(), Invalid> {
+        let Some(inner) = self.open.last_mut() else { return Ok(()) };
+        inner.count = inner.count.saturating_add(count);
+        if inner.count > INSTANCES_MAX { Err(Invalid::TooManyInstances) } else { Ok(()) }
+    }
 }
 
 fn check_names(imports: Vec<String>, exports: &[(String, ComponentExternalKind)]) -> Result<(), Invalid> {

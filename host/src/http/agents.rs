@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{self, Query, bad_cursor, limit};
+use super::extract::{self, Path, Query, bad_cursor, limit};
 use crate::api_key::Action;
 use crate::db::Page;
 use crate::db::agents::{self, Deployed, Deployment};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::stream::{self, Stream};
@@ -15,6 +15,7 @@ use super::App;
 use super::auth::Caller;
 use super::error::{ErrorBody, Result};
 use super::executions::{Execution, find};
+use super::extract::Path;
 use super::journal::{Entry, LogLine};
 use crate::api_key::Action;
 use crate::db::bell::Ear;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Query, bad_cursor, document, limit, raw};
+use super::extract::{Body, Path, Query, bad_cursor, cursor_time, document, limit, raw};
 use crate::api_key::Action;
 use crate::db::executions;
 use crate::db::executions::{Cancelled, Filter, Idempotency, NewExecution, Started};
@@ -194,7 +194,9 @@ async fn start(
         }
     };
     let execution = wait_until_finished(&app, &caller.tenant, &id, wait).await?;
-    let status = if found || execution.status.is_finished() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    // Who does not ask to wait is always told the same, however fast the execution is.
+    let waited = !wait.is_zero() && execution.status.is_finished();
+    let status = if found || waited { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = (status, Json(execution)).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/executions/{id}")) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -281,8 +283,7 @@ async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQu
     }
     let after = query.after.as_deref().map(|after| {
         let (micros, id) = after.split_once('.').ok_or_else(bad_cursor)?;
-        let time = micros.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or_else(bad_cursor)?;
-        if is_execution_id(id) { Ok((time, id)) } else { Err(bad_cursor()) }
+        if is_execution_id(id) { Ok((cursor_time(micros)?, id)) } else { Err(bad_cursor()) }
     });
     let filter = Filter { status: query.status, agent: query.agent.as_deref(), after: after.transpose()? };
     let page = app.db.list_executions(&caller.tenant, &filter, limit(query.limit)?).await?;

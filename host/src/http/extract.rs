@@ -4,7 +4,8 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use serde::de::DeserializeOwned;
+use chrono::{DateTime, Utc};
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::error::{Error, Result};
@@ -28,6 +29,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             return Err(Error::UnsupportedMediaType(JSON));
         }
         parse(&bytes(request, JSON, JSON_BODY_BYTES_MAX).await?).map(Self)
+    }
+}
+
+/// The parts of a path.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
+        path.map(|path| Self(path.0)).map_err(|why| Error::invalid(format!("the path: {}", why.body_text())))
     }
 }
 
@@ -63,7 +76,9 @@ pub(super) async fn bytes(request: Request, wanted: &'static str, bytes_max: usi
 /// Reads JSON, telling what is no JSON from what is not the right JSON.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|why| {
-        let code = if why.is_data() { "invalid_request" } else { "invalid_json" };
+        // What the reader stumbled over first says nothing of what comes after.
+        let is_json = std::str::from_utf8(body).is_ok() && serde_json::from_slice::<IgnoredAny>(body).is_ok();
+        let code = if is_json { "invalid_request" } else { "invalid_json" };
         Error::BadRequest(code, format!("the body: {why}"))
     })
 }
@@ -105,6 +120,12 @@ pub(super) fn limit(asked: Option<i64>) -> Result<i64> {
 /// The error for an `after` that no page gave.
 pub(super) fn bad_cursor() -> Error {
     Error::invalid("`after` is the `next` of the page before")
+}
+
+/// The time in a cursor, in microseconds. No page gives one before 1970, and Postgres could not hold all of them.
+pub(super) fn cursor_time(micros: &str) -> Result<DateTime<Utc>> {
+    let time = micros.parse().ok().and_then(DateTime::from_timestamp_micros);
+    time.filter(|time| *time >= DateTime::UNIX_EPOCH).ok_or_else(bad_cursor)
 }
 
 /// JSON text from a row, to be shown as it is.

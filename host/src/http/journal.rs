@@ -1,7 +1,7 @@
 //! What an execution asked, was told, and printed.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ use super::App;
 use super::auth::Caller;
 use super::error::{ErrorBody, Result};
 use super::executions::find;
-use super::extract::{Query, bad_cursor, limit, raw};
+use super::extract::{Path, Query, bad_cursor, limit, raw};
 use crate::api_key::Action;
 use crate::db;
 

@@ -1,7 +1,7 @@
 //! API keys, and the secrets of webhooks.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::{self, Caller};
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, text};
+use super::extract::{Body, Path, text};
 use crate::api_key::{Action, Role};
 use crate::random;
 use crate::signature;

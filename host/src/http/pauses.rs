@@ -1,7 +1,7 @@
 //! The inbox: pauses, and decisions by API key.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -11,11 +11,12 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Query, bad_cursor, document, limit, raw, text};
+use super::extract::{Body, Path, Query, bad_cursor, cursor_time, document, limit, raw, text};
 use crate::api_key::Action;
-use crate::db::pauses::{self, Decided, Filter, NewDecision};
+use crate::db::decisions::{Decided, NewDecision};
+use crate::db::pauses::{self, Filter};
 use crate::decision::CHOICE_BYTES_MAX;
-use crate::execution::{Blame, is_execution_id, pause_id, split_pause_id};
+use crate::execution::{Blame, is_approval_request_id, is_execution_id, pause_id, split_pause_id};
 use crate::metrics;
 
 /// Longest feedback and reviewer's name, in bytes.
@@ -135,9 +136,9 @@ async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQu
     });
     let after = query.after.as_deref().map(|after| {
         let (micros, rest) = after.split_once('.').ok_or_else(bad_cursor)?;
-        let time = micros.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or_else(bad_cursor)?;
         let (execution, name) = rest.split_once('.').ok_or_else(bad_cursor)?;
-        if rest.contains('\0') { Err(bad_cursor()) } else { Ok((time, execution, name)) }
+        let is_pause = is_execution_id(execution) && is_approval_request_id(name);
+        if is_pause { Ok((cursor_time(micros)?, execution, name)) } else { Err(bad_cursor()) }
     });
     let filter =
         Filter { status, execution: query.execution.as_deref(), approval_request_id: None, after: after.transpose()? };

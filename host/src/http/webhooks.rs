@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,9 +14,10 @@ use utoipa_axum::routes;
 
 use super::App;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{self, text};
+use super::extract::{self, Path, text};
 use super::pauses::{Checked, Outcome, REVIEWER_BYTES_MAX, check, outcome};
-use crate::db::pauses::{Delivery, Filter, NewDecision};
+use crate::db::decisions::{Delivery, NewDecision};
+use crate::db::pauses::Filter;
 use crate::execution::{is_approval_request_id, is_execution_id, is_tenant, pause_id, split_pause_id};
 use crate::signature::{self, Headers, Secret};
 

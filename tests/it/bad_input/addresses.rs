@@ -10,9 +10,35 @@ use super::{Victim, assert_refused, nowhere};
 fn odd_ids() -> Vec<String> {
     let hex = "0123456789abcdef0123456789abcdef";
     let mut all: Vec<String> = [
-        "x", "0", "-1", "null", "exec_", "exec_1", "EXEC_0", "%20", "%00", "a%00b", "%0D%0A", "%27%20or%201=1--", "%2E%2E%2F",
-        "%2Fv1%2Fkeys", "%25", "%F0%9F%A6%80", "%E2%80%AE", "*", "a,b", "a;b", "(select)", "$1", "{id}", "~", "exec_:",
-        ":", "::", "%3A", "undefined",
+        "x",
+        "0",
+        "-1",
+        "null",
+        "exec_",
+        "exec_1",
+        "EXEC_0",
+        "%20",
+        "%00",
+        "a%00b",
+        "%0D%0A",
+        "%27%20or%201=1--",
+        "%2E%2E%2F",
+        "%2Fv1%2Fkeys",
+        "%25",
+        "%F0%9F%A6%80",
+        "%E2%80%AE",
+        "*",
+        "a,b",
+        "a;b",
+        "(select)",
+        "$1",
+        "{id}",
+        "~",
+        "exec_:",
+        ":",
+        "::",
+        "%3A",
+        "undefined",
     ]
     .map(Into::into)
     .into();
@@ -47,7 +73,8 @@ async fn an_odd_id_is_not_found_in_the_same_words_as_an_unknown_one() {
         let call = async |id: &str| {
             let path = path.replace("ID", id);
             let request = victim.api.request(method.clone(), &path);
-            send(if path.ends_with("decision") { request.json(&json!({"decision": "approved"})) } else { request }).await
+            send(if path.ends_with("decision") { request.json(&json!({"decision": "approved"})) } else { request })
+                .await
         };
         let first = call(&unknown).await;
         assert_refused(&first, 404, code, path);
@@ -91,6 +118,62 @@ async fn a_path_that_is_no_text_is_refused() {
     victim.assert_unharmed().await;
 }
 
+/// Queries that no list takes.
+fn bad_queries() -> Vec<String> {
+    let mut queries: Vec<String> = [
+        "limit=0",
+        "limit=-1",
+        "limit=101",
+        "limit=",
+        "limit=x",
+        "limit=1.5",
+        "limit=1e1",
+        "limit=%00",
+        "limit=+1x",
+        "limit=99999999999999999999",
+        "limit=1&limit=2",
+        "limit",
+        "Limit=1",
+        "unknown=1",
+        "offset=1",
+        "status=x%00",
+        "&x",
+        "status=Open",
+        "page=2",
+        "limit[]=1",
+        "after=x&after=y",
+    ]
+    .map(Into::into)
+    .into();
+    // No list of those that have pages gives such a `next`.
+    for cursor in [
+        "",
+        "%00",
+        "x%00",
+        ".",
+        "..",
+        "-",
+        "1.2.3.4",
+        "1.",
+        ".1",
+        "x.y",
+        "x.y.z",
+        "1.5x",
+        "%F0%9F%A6%80",
+        "99999999999999999999999",
+        "1.exec_0",
+        "NaN",
+        "A",
+        "-.-",
+        "' or 1=1",
+        "%FF",
+    ] {
+        queries.push(format!("after={cursor}"));
+    }
+    queries.push(format!("after={}", "9".repeat(5_000)));
+    queries
+}
+
 #[tokio::test]
 async fn a_query_that_means_nothing_is_refused() {
     let victim = Victim::new().await;
@@ -104,20 +187,8 @@ async fn a_query_that_means_nothing_is_refused() {
         format!("/v1/executions/{id}/logs"),
         "/v1/pauses".into(),
     ];
-    let mut queries: Vec<String> =
-        ["limit=0", "limit=-1", "limit=101", "limit=", "limit=x", "limit=1.5", "limit=1e1", "limit=%00", "limit=+1x",
-         "limit=99999999999999999999", "limit=1&limit=2", "limit", "Limit=1", "unknown=1", "offset=1", "status=x%00", "&x",
-         "status=Open", "page=2", "limit[]=1", "after=x&after=y"]
-        .map(Into::into)
-        .into();
-    // No list of those that have pages gives such a `next`.
-    for cursor in ["", "%00", "x%00", ".", "..", "-", "1.2.3.4", "1.", ".1", "x.y", "x.y.z", "1.5x", "%F0%9F%A6%80",
-                   "99999999999999999999999", "1.exec_0", "NaN", "A", "-.-", "' or 1=1", "%FF"] {
-        queries.push(format!("after={cursor}"));
-    }
-    queries.push(format!("after={}", "9".repeat(5_000)));
     for path in &lists {
-        for query in &queries {
+        for query in &bad_queries() {
             let reply = victim.api.get(&format!("{path}?{query}")).await;
             assert_refused(&reply, 400, "invalid_request", &format!("{path}?{query:.60}"));
         }
@@ -140,9 +211,19 @@ async fn a_query_that_means_nothing_is_refused() {
 #[tokio::test]
 async fn a_cursor_at_the_end_of_time_is_an_empty_page_or_refused() {
     let victim = Victim::new().await;
-    for micros in ["-62167219200000000", "0", "-1", "253402300800000000", "-210866803200000001", "-8334601228800000000",
-                   "8210266876799999999", "8210298412799999999", "9223371331200000000", "9223372036854775807",
-                   "-9223372036854775808"] {
+    for micros in [
+        "-62167219200000000",
+        "0",
+        "-1",
+        "253402300800000000",
+        "-210866803200000001",
+        "-8334601228800000000",
+        "8210266876799999999",
+        "8210298412799999999",
+        "9223371331200000000",
+        "9223372036854775807",
+        "-9223372036854775808",
+    ] {
         for path in [
             format!("/v1/executions?after={micros}.{}", nowhere()),
             format!("/v1/pauses?after={micros}.{}.x", nowhere()),

@@ -1,8 +1,8 @@
 //! Bodies that are no JSON, or not the right JSON.
 
+use countersign::signature::{Secret, sign};
 use countersign_tests::api::{now, send};
 use countersign_tests::{Api, Reply};
-use countersign::signature::{Secret, sign};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -37,8 +37,28 @@ async fn open_pause(victim: &Victim) -> String {
 fn no_json(good: &Value) -> Vec<Vec<u8>> {
     let good = good.to_string();
     let mut all: Vec<Vec<u8>> = [
-        "", " ", "{", "}", "[", "]", "nul", "'a'", "{'a':1}", "{\"a\":}", "{\"a\"}", "{a:1}", "{,}", "\"", "\u{0}", "NaN",
-        "-", "01", "// comment\n{}", "<xml/>", "a=b", "\u{feff}{}",
+        "",
+        " ",
+        "{",
+        "}",
+        "[",
+        "]",
+        "nul",
+        "'a'",
+        "{'a':1}",
+        "{\"a\":}",
+        "{\"a\"}",
+        "{a:1}",
+        "{,}",
+        "\"",
+        "\u{0}",
+        "NaN",
+        "-",
+        "01",
+        "// comment\n{}",
+        "<xml/>",
+        "a=b",
+        "\u{feff}{}",
     ]
     .map(Into::into)
     .into();
@@ -110,9 +130,7 @@ async fn json_that_is_not_the_right_one_is_refused() {
     }
     for (path, body) in &cases {
         let reply = post(&victim.api, path, body.clone()).await;
-        // A number out of range is no JSON to the reader.
-        let code = if body == "1e999" { "invalid_json" } else { "invalid_request" };
-        assert_refused(&reply, 400, code, &format!("{path} {}", shown(body.as_bytes())));
+        assert_refused(&reply, 400, "invalid_request", &format!("{path} {}", shown(body.as_bytes())));
     }
     for body in ["null", "[]", "1", "{}", "{\"decision\":\"approved\"}", &deep(100_000)] {
         let reply = webhook(&victim.api, &secret, "msg", body.as_bytes()).await;
@@ -125,9 +143,24 @@ async fn json_that_is_not_the_right_one_is_refused() {
 async fn a_target_must_name_a_function_that_there_is_and_its_input_fit() {
     let victim = Victim::new().await;
     let long = format!("{}.echo", "a".repeat(65));
-    for target in
-        ["", ".", "testbed", "testbed.", ".echo", "testbed.echo.x", "Testbed.echo", "testbed.Echo", " testbed.echo", "a\u{0}.b", "ä.b", "a..b", "a/b.c", "💥.b", "' or 1=1.x", &long]
-    {
+    for target in [
+        "",
+        ".",
+        "testbed",
+        "testbed.",
+        ".echo",
+        "testbed.echo.x",
+        "Testbed.echo",
+        "testbed.Echo",
+        " testbed.echo",
+        "a\u{0}.b",
+        "ä.b",
+        "a..b",
+        "a/b.c",
+        "💥.b",
+        "' or 1=1.x",
+        &long,
+    ] {
         let reply = victim.api.post("/v1/executions", &json!({"target": target})).await;
         assert_refused(&reply, 400, "invalid_request", target);
     }
@@ -192,15 +225,25 @@ async fn what_is_too_long_or_too_deep_is_refused_and_what_is_just_not_is_taken()
         ("/v1/keys", json!({"name": "n", "role": "root"}).to_string(), 400, "invalid_request"),
         ("/v1/keys", json!({"name": "n", "role": "runner", "expires_in_days": 0}).to_string(), 400, "invalid_request"),
         ("/v1/keys", json!({"name": "n", "role": "runner", "expires_in_days": -1}).to_string(), 400, "invalid_request"),
-        ("/v1/keys", json!({"name": "n", "role": "runner", "expires_in_days": 3_654}).to_string(), 400, "invalid_request"),
-        ("/v1/keys", json!({"name": "n", "role": "runner", "expires_in_days": 1.5}).to_string(), 400, "invalid_request"),
+        (
+            "/v1/keys",
+            json!({"name": "n", "role": "runner", "expires_in_days": 3_654}).to_string(),
+            400,
+            "invalid_request",
+        ),
+        (
+            "/v1/keys",
+            json!({"name": "n", "role": "runner", "expires_in_days": 1.5}).to_string(),
+            400,
+            "invalid_request",
+        ),
         ("/v1/secrets", json!({"name": "s".repeat(129)}).to_string(), 400, "invalid_request"),
         ("/v1/secrets", json!({"name": "\u{0}"}).to_string(), 400, "invalid_request"),
         (&decision, json!({"decision": "d".repeat(65)}).to_string(), 400, "invalid_request"),
         (&decision, json!({"decision": "a\u{0}"}).to_string(), 400, "invalid_request"),
         (&decision, decide("feedback", &text((64 << 10) + 3)), 400, "invalid_request"),
         (&decision, decide("feedback", "\"\\u0000\""), 400, "invalid_request"),
-        (&decision, decide("feedback", "\"\\ud800\""), 400, "invalid_json"),
+        (&decision, decide("feedback", "\"\\ud800\""), 400, "invalid_request"),
         (&decision, decide("response", &text(mib + 1)), 413, "too_large"),
         (&decision, decide("response", &deep(100_000)), 400, "invalid_request"),
     ] {
@@ -253,8 +296,19 @@ async fn json_must_be_called_json_and_come_plain() {
         let request = || victim.api.request(Method::POST, &path).body(good.to_string());
         let reply = send(request()).await;
         assert_refused(&reply, 415, "unsupported_media_type", &format!("{path} without a type"));
-        for kind in ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json",
-                     "application/jsonx", "application/wasm", "application", "/", "application/json+x", "*/*"] {
+        for kind in [
+            "",
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "json",
+            "application/jsonx",
+            "application/wasm",
+            "application",
+            "/",
+            "application/json+x",
+            "*/*",
+        ] {
             let reply = send(request().header("content-type", kind)).await;
             assert_refused(&reply, 415, "unsupported_media_type", &format!("{path} as {kind}"));
         }

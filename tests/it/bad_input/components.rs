@@ -55,6 +55,21 @@ fn no_components() -> Vec<Case> {
     ]
 }
 
+fn instances(text: &str) -> String {
+    format!("(component (core module $m) {text})")
+}
+
+/// Ten instances of ten instances and so on: a few hundred bytes for a number with `levels` zeros.
+fn bomb(levels: usize) -> String {
+    let mut text = instances("(component $c0 (core module $m) (core instance (instantiate $m)))");
+    text.pop();
+    for level in 1..=levels {
+        let ten = "(instance (instantiate $x))".repeat(10);
+        text += &format!("(component $c{level} (alias outer 1 {} (component $x)) {ten})", level - 1);
+    }
+    text + &format!("(instance (instantiate $c{levels})))")
+}
+
 fn no_agents() -> Vec<Case> {
     let import = |name: &str| wasm(&format!(r#"(component (import "{name}" (instance)))"#));
     vec![
@@ -82,12 +97,19 @@ fn no_agents() -> Vec<Case> {
             wasm(r#"(component (component $c) (export "describe" (component $c)))"#),
             "does not export describe",
         ),
-        (
-            "an export too many",
-            wasm(&with_exports(r#"(component $c) (export "extra" (component $c))"#)),
-            "extra",
-        ),
+        ("an export too many", wasm(&with_exports(r#"(component $c) (export "extra" (component $c))"#)), "extra"),
         ("deep nesting", wasm(&format!("{}{}", "(component ".repeat(6), ")".repeat(6))), "deep"),
+        (
+            "a thousand and one instances",
+            wasm(&instances(&"(core instance (instantiate $m))".repeat(1_001))),
+            "instances",
+        ),
+        ("ten billion instances", wasm(&bomb(10)), "1000 instances"),
+        (
+            "an imported component",
+            wasm(r#"(component (component (import "c" (component $c)) (instance (instantiate $c))))"#),
+            "an imported component",
+        ),
         ("a stream", wasm("(component (type (stream u8)))"), "`stream`"),
         ("a future", wasm("(component (type (future u8)))"), "`future`"),
         ("64-bit memory", wasm("(component (core module (memory i64 1)))"), "not a valid component"),
@@ -218,9 +240,24 @@ async fn an_upload_that_is_too_large_or_encoded_is_refused() {
 async fn an_agent_needs_a_good_name() {
     let victim = Victim::new().await;
     let long = "a".repeat(65);
-    for name in
-        ["A", "Agent", "1a", "-a", "_a", "a.b", "a%20b", "a%2Fb", "a%00", "%00", "a%0A", "%C3%A4", "a+b", "%F0%9F%A6%80", "a:b", &long]
-    {
+    for name in [
+        "A",
+        "Agent",
+        "1a",
+        "-a",
+        "_a",
+        "a.b",
+        "a%20b",
+        "a%2Fb",
+        "a%00",
+        "%00",
+        "a%0A",
+        "%C3%A4",
+        "a+b",
+        "%F0%9F%A6%80",
+        "a:b",
+        &long,
+    ] {
         let path = format!("/v1/agents/{name}");
         let reply = send(victim.api.request(Method::PUT, &path).body(guest("testbed"))).await;
         assert_refused(&reply, 400, "invalid_request", name);

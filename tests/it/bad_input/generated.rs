@@ -1,8 +1,8 @@
 //! Requests made by chance: the routes of /openapi.json, with anything in every place. The same ones each time.
 
+use countersign::signature::{Secret, sign};
 use countersign_tests::api::{now, send};
 use countersign_tests::{Api, Reply};
-use countersign::signature::{Secret, sign};
 use futures::StreamExt as _;
 use futures::stream;
 use reqwest::{Method, RequestBuilder};
@@ -37,8 +37,26 @@ impl Dice {
     /// Anything, as it may stand in a path or a query.
     fn part(&mut self, good: &[String]) -> String {
         const ODD: [&str; 20] = [
-            "", "%00", "%FF", "%C3%28", "..%2F..", "%0d%0aX:1", "-1", "0", "1", "99999999999999999999", "null", "true",
-            "%7B%7D", "'", "%F0%9F%A6%80", "exec_", "a:b", "*", "testbed", "%",
+            "",
+            "%00",
+            "%FF",
+            "%C3%28",
+            "..%2F..",
+            "%0d%0aX:1",
+            "-1",
+            "0",
+            "1",
+            "99999999999999999999",
+            "null",
+            "true",
+            "%7B%7D",
+            "'",
+            "%F0%9F%A6%80",
+            "exec_",
+            "a:b",
+            "*",
+            "testbed",
+            "%",
         ];
         match self.below(4) {
             0 => self.pick(good).clone(),
@@ -49,9 +67,8 @@ impl Dice {
 
     /// Any JSON, not too large.
     fn value(&mut self, depth: usize) -> Value {
-        const TEXTS: [&str; 12] = [
-            "", "approved", "testbed.echo", "operator", "\u{0}", "ä🦀", "testbed", "only", "exec_0", "-", " ", "9e99",
-        ];
+        const TEXTS: [&str; 12] =
+            ["", "approved", "testbed.echo", "operator", "\u{0}", "ä🦀", "testbed", "only", "exec_0", "-", " ", "9e99"];
         match self.below(if depth == 0 { 6 } else { 8 }) {
             0 => Value::Null,
             1 => json!(self.one_in(2)),
@@ -67,8 +84,20 @@ impl Dice {
     /// An object with fields that some route knows.
     fn object(&mut self, depth: usize) -> Value {
         const FIELDS: [&str; 14] = [
-            "target", "input", "name", "role", "expires_in_days", "decision", "feedback", "response", "reviewer",
-            "pause_id", "execution_id", "approval_request_id", "x", "",
+            "target",
+            "input",
+            "name",
+            "role",
+            "expires_in_days",
+            "decision",
+            "feedback",
+            "response",
+            "reviewer",
+            "pause_id",
+            "execution_id",
+            "approval_request_id",
+            "x",
+            "",
         ];
         (0..self.below(5)).map(|_| ((*self.pick(&FIELDS)).to_owned(), self.value(depth))).collect()
     }
@@ -110,12 +139,29 @@ impl Dice {
 
     fn headers(&mut self, mut request: RequestBuilder) -> RequestBuilder {
         const NAMES: [&str; 9] = [
-            "content-type", "content-encoding", "prefer", "idempotency-key", "last-event-id", "accept", "webhook-id",
-            "expect", "x-forwarded-for",
+            "content-type",
+            "content-encoding",
+            "prefer",
+            "idempotency-key",
+            "last-event-id",
+            "accept",
+            "webhook-id",
+            "expect",
+            "x-forwarded-for",
         ];
         const VALUES: [&[u8]; 12] = [
-            b"", b"\xff\xfe", b"gzip", b"application/json", b"text/plain", b"wait=1", b"wait=x", b"1.2.3", b"a b", b"*/*",
-            b"127.0.0.1", b"msg",
+            b"",
+            b"\xff\xfe",
+            b"gzip",
+            b"application/json",
+            b"text/plain",
+            b"wait=1",
+            b"wait=x",
+            b"1.2.3",
+            b"a b",
+            b"*/*",
+            b"127.0.0.1",
+            b"msg",
         ];
         for _ in 0..self.below(3) {
             request = request.header(*self.pick(&NAMES), *self.pick(&VALUES));
@@ -159,7 +205,8 @@ impl Place {
     fn request(&self, number: u64) -> (String, RequestBuilder) {
         let mut dice = Dice(number.wrapping_mul(0x5851_f42d_4c95_7f2d));
         let (method, path) = dice.pick(&self.operations).clone();
-        let method = if dice.one_in(10) { dice.pick(&[Method::GET, Method::POST, Method::PATCH]).clone() } else { method };
+        let method =
+            if dice.one_in(10) { dice.pick(&[Method::GET, Method::POST, Method::PATCH]).clone() } else { method };
         let mut concrete = String::new();
         for part in path.split('/').skip(1) {
             concrete.push('/');

@@ -1,7 +1,5 @@
 //! Agents that misbehave while they run: their own execution fails, or is held to its limits; nothing else happens.
 
-use std::time::{Duration, Instant};
-
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -36,15 +34,12 @@ async fn a_guest_that_misbehaves_fails_by_its_own_fault_and_others_go_on() {
         victim.api.finished(&id).await
     }));
     let others = async {
-        let (began, mut count) = (Instant::now(), 0);
-        while began.elapsed() < Duration::from_secs(3) {
+        for _ in 0..20 {
             let id = victim.api.start("testbed.many_ai", &json!({"n": 1})).await;
-            assert_eq!(victim.api.finished(&id).await["status"], "succeeded");
-            count += 1;
+            assert_eq!(victim.api.finished(&id).await["status"], "succeeded", "others go on meanwhile");
         }
-        count
     };
-    let (executions, others) = tokio::join!(started, others);
+    let (executions, ()) = tokio::join!(started, others);
     for ((function, input, code, why), execution) in cases.iter().zip(&executions) {
         let (what, error) = (format!("{function} {:.60}", input.to_string()), &execution["error"]);
         assert_eq!((&execution["status"], &execution["result"]), (&json!("failed"), &Value::Null), "{what}");
@@ -54,7 +49,6 @@ async fn a_guest_that_misbehaves_fails_by_its_own_fault_and_others_go_on() {
         assert_eq!(error["detail"].is_null(), *code != "agent_error", "{what}: {error}");
         assert_eq!(execution["attempts"], 1, "{what}: what fails by itself is not tried again");
     }
-    assert!(others >= 5, "only {others} others went on in three seconds");
     victim.assert_unharmed().await;
     let grown = victim.host.memory().saturating_sub(memory) >> 20;
     assert!(grown < 1_024, "the host has grown by {grown} MiB");
@@ -73,15 +67,16 @@ async fn a_guest_that_asks_for_too_much_is_told_so_and_may_go_on() {
     let (_, grown) = run("grow", Value::Null).await;
     assert!((200..=256).contains(&grown["mib"].as_u64().unwrap()), "{grown}");
 
-    let (id, flood) = run("log_flood", json!({"bytes": 64 << 20})).await;
-    assert_eq!(flood["lines"], 64 << 13);
+    let (id, flood) = run("log_flood", json!({"bytes": 4 << 20})).await;
+    assert_eq!(flood["lines"], 4 << 13);
     let kept = victim.api.all(&format!("/v1/executions/{id}/logs?limit=100")).await;
     let bytes: usize = kept.iter().map(|line| line["text"].as_str().unwrap().len()).sum();
     assert!((100 << 10..1 << 20).contains(&bytes), "{bytes} bytes are kept");
     assert!(kept.last().unwrap()["text"].as_str().unwrap().contains("dropped"), "{:?}", kept.last());
 
     // The ninth of them is one too deep.
-    let (_, deep) = run("call", json!({"target": "testbed.recurse", "input": {"depth": 7, "self": "testbed.recurse"}})).await;
+    let (_, deep) =
+        run("call", json!({"target": "testbed.recurse", "input": {"depth": 7, "self": "testbed.recurse"}})).await;
     assert_eq!(deep["ok"], json!({"levels": 7}));
     let too_deep = json!({"target": "testbed.recurse", "input": {"depth": 8, "self": "testbed.recurse"}});
     let (_, refused) = run("call", too_deep).await;

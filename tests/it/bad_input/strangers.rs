@@ -73,12 +73,15 @@ async fn a_stranger_with_a_good_signature_reaches_only_its_own_pauses() {
     let pause = victim.api.paused(&execution, "only").await;
     let stranger = victim.host.tenant("stranger");
     let secret = stranger.secret().await;
-    let (mut said, addresses) = (vec![], [
-        json!({"pause_id": pause}),
-        json!({"execution_id": execution, "approval_request_id": "only"}),
-        json!({"approval_request_id": "only"}),
-        json!({"pause_id": format!("{}:only", nowhere())}),
-    ]);
+    let (mut said, addresses) = (
+        vec![],
+        [
+            json!({"pause_id": pause}),
+            json!({"execution_id": execution, "approval_request_id": "only"}),
+            json!({"approval_request_id": "only"}),
+            json!({"pause_id": format!("{}:only", nowhere())}),
+        ],
+    );
     for (n, address) in addresses.into_iter().enumerate() {
         let mut body = address.clone();
         body["decision"] = json!("approved");

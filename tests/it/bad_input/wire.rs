@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use countersign_tests::api::send;
+use reqwest::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::Victim;
+use super::{Victim, assert_error};
 
 impl Victim {
     fn address(&self) -> &str {
@@ -67,6 +69,29 @@ async fn what_is_no_http_is_refused_or_dropped() {
             status,
             String::from_utf8_lossy(&case[..case.len().min(80)])
         );
+    }
+    victim.assert_unharmed().await;
+}
+
+/// It would lose the answer if the host closed the connection without reading on.
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let victim = Victim::new().await;
+    let body = vec![b' '; 8 << 20];
+    for (method, path, api, status) in [
+        (Method::PUT, "/v1/agents/x", victim.api.with_key("cs_default_x"), 401),
+        (Method::PUT, "/v1/agents/NO", victim.api.clone(), 400),
+        (Method::PUT, "/v1/agents/x", victim.api.role("reviewer").await, 403),
+        (Method::POST, "/v1/executions", victim.api.clone(), 415),
+        (Method::POST, "/v1/webhooks/default", victim.api.clone(), 413),
+        (Method::POST, "/v1/agents", victim.api.clone(), 405),
+        (Method::POST, "/nowhere", victim.api.clone(), 404),
+    ] {
+        for _ in 0..5 {
+            let reply = send(api.request(method.clone(), path).body(body.clone())).await;
+            assert_error(&reply, path);
+            assert_eq!(reply.status, status, "{method} {path}");
+        }
     }
     victim.assert_unharmed().await;
 }
