@@ -70,7 +70,7 @@ fn router(app: App) -> Router {
         .fallback(async || Error::NotFound("not_found", "there is no such route; see /openapi.json".into()))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(axum::middleware::map_response(harden))
-        .layer(axum::middleware::map_request(unread::read_on))
+        .layer(axum::middleware::from_fn(unread::read_on))
         .layer(CatchPanicLayer::custom(|_| axum::response::IntoResponse::into_response(Error::Internal)))
         .layer(TraceLayer::new_for_http())
         .with_state(app)

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::claims::{Claim, Fenced, FencedResult, holds};
-use super::pauses::{NewPause, open_pauses};
+use super::pauses::{NewPause, open_pauses, withdraw_pauses};
 use super::{Db, Result, retry};
 use crate::execution::Failure;
 use crate::journal::{Answer, CallError, Millis, Review};
@@ -25,6 +25,24 @@ pub enum ForWhom {
 }
 
 impl Db {
+    /// The answers that are already there and in no journal entry: what an attempt needs first.
+    pub async fn unread(&self, claim: &Claim) -> Result<Vec<Arrived>> {
+        retry(|| async {
+            let rows = sqlx::query_as(
+                "select approval_request_id, decision, feedback, response, reviewer, decided_at from pause p
+                 where tenant_id = $1 and execution_id = $2 and status in ('decided', 'expired')
+                   and not exists (select from journal_entry j
+                                   where j.tenant_id = $1 and j.execution_id = $2 and j.op = p.op)",
+            )
+            .bind(&claim.tenant)
+            .bind(&claim.execution)
+            .fetch_all(&self.pool)
+            .await?;
+            Ok(rows.into_iter().map(review).collect())
+        })
+        .await
+    }
+
     /// The answers that are already there for these pauses (by `approval_request_id`) and calls (by `op`).
     pub async fn arrived(&self, claim: &Claim, pauses: &[String], calls: &[u64]) -> Result<Vec<Arrived>> {
         retry(|| async {
@@ -41,8 +59,7 @@ impl Db {
     }
 
     async fn arrived_reviews(&self, claim: &Claim, pauses: &[String]) -> Result<Vec<Arrived>> {
-        type Row = (String, Option<String>, Option<String>, Option<String>, Option<String>, DateTime<Utc>);
-        let rows: Vec<Row> = sqlx::query_as(
+        let rows = sqlx::query_as(
             "select approval_request_id, decision, feedback, response, reviewer, decided_at from pause
              where tenant_id = $1 and execution_id = $2 and approval_request_id = any($3)
                and status in ('decided', 'expired')",
@@ -52,14 +69,6 @@ impl Db {
         .bind(pauses)
         .fetch_all(&self.pool)
         .await?;
-        let review = |(name, decision, feedback, response, reviewer, decided_at): Row| {
-            let at = decided_at.timestamp_millis().unsigned_abs();
-            let review = match decision {
-                Some(decision) => Review { decision, feedback, response, reviewer, decided_at_ms: at },
-                None => Review::expired(at),
-            };
-            Arrived { for_whom: ForWhom::Pause(name), answer: Answer::Review(Ok(review)), at }
-        };
         Ok(rows.into_iter().map(review).collect())
     }
 
@@ -87,35 +96,52 @@ impl Db {
         Ok(rows.into_iter().map(result).collect())
     }
 
-    /// Opens pauses while the execution goes on. Safe to repeat.
-    pub async fn open(&self, claim: &Claim, pauses: &[NewPause]) -> FencedResult<()> {
+    /// Opens pauses, and closes those of these `approval_request_id`s, while the execution goes on. Safe to repeat.
+    pub async fn open(&self, claim: &Claim, pauses: &[NewPause], closed: &[String]) -> FencedResult<()> {
         retry(|| async {
             let mut tx = self.pool.begin().await?;
             if !holds(&mut tx, claim).await? {
                 return Ok(Err(Fenced));
             }
             open_pauses(&mut tx, claim, pauses).await?;
+            withdraw_pauses(&mut tx, claim, closed).await?;
             tx.commit().await?;
             Ok(Ok(()))
         })
         .await
     }
 
-    /// Marks a pause expired whose time has come, unless somebody decided it first; `arrived` then tells which.
+    /// Marks a pause expired whose time has come by the claim's clock, unless somebody decided it first; `arrived` then
+    /// tells which. Does nothing if the claim is lost.
     pub async fn expire(&self, claim: &Claim, approval_request_id: &str) -> Result<()> {
         retry(|| async {
             sqlx::query(
                 "update pause set status = 'expired', decided_at = expires_at
                  where tenant_id = $1 and execution_id = $2 and approval_request_id = $3 and status = 'open'
-                   and expires_at <= clock_timestamp()",
+                   and expires_at is not null
+                   and exists (select from execution where tenant_id = $1 and execution_id = $2
+                               and claim_token = $4 and status = 'running')",
             )
             .bind(&claim.tenant)
             .bind(&claim.execution)
             .bind(approval_request_id)
+            .bind(claim.token)
             .execute(&self.pool)
             .await?;
             Ok(())
         })
         .await
     }
+}
+
+type ReviewRow = (String, Option<String>, Option<String>, Option<String>, Option<String>, DateTime<Utc>);
+
+/// The answer that a decided or expired pause gives.
+fn review((name, decision, feedback, response, reviewer, decided_at): ReviewRow) -> Arrived {
+    let at = decided_at.timestamp_millis().unsigned_abs();
+    let review = match decision {
+        Some(decision) => Review { decision, feedback, response, reviewer, decided_at_ms: at },
+        None => Review::expired(at),
+    };
+    Arrived { for_whom: ForWhom::Pause(name), answer: Answer::Review(Ok(review)), at }
 }

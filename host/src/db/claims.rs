@@ -32,6 +32,8 @@ pub struct Claim {
     pub failures: i32,
     /// How many answers had been brought at the claim. All of them are there to be looked at.
     pub answers: i32,
+    /// How many journal entries there are.
+    pub entries: i32,
     /// Postgres' time at the claim, and ours when we learned of it: the only clock that an attempt reads.
     clock: (Millis, Instant),
 }
@@ -70,7 +72,7 @@ impl Db {
              where e.tenant_id = due.tenant_id and e.execution_id = due.execution_id
                and v.tenant_id = e.tenant_id and v.agent = e.agent and v.version = e.version
              returning e.tenant_id, e.execution_id, e.claim_token, e.agent, e.version, e.function, v.digest, e.input,
-                       e.seed, e.started_ms, e.depth, e.parent_id, e.failures, e.answers,
+                       e.seed, e.started_ms, e.depth, e.parent_id, e.failures, e.answers, e.next_seq,
                        (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms",
         )
         .bind(worker)
@@ -96,6 +98,7 @@ impl Db {
                     parent: row.try_get("parent_id")?,
                     failures: row.try_get("failures")?,
                     answers: row.try_get("answers")?,
+                    entries: row.try_get("next_seq")?,
                     clock: (row.try_get::<i64, _>("now_ms")?.unsigned_abs(), since),
                 })
             })

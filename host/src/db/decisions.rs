@@ -167,12 +167,9 @@ impl Db {
             return self.keep_early(tx, new).await;
         };
         if pause.decision.is_some() {
-            let same = pause.decision.as_deref() == Some(new.decision)
-                && pause.feedback.as_deref() == new.feedback
-                && pause.response.as_deref() == new.response;
-            return Ok(if same { Decided::Duplicate(pause) } else { Decided::AlreadyDecided(pause) });
+            return Ok(if is_same(&pause, new) { Decided::Duplicate(pause) } else { Decided::AlreadyDecided(pause) });
         }
-        if pause.status != "open" || finished {
+        if pause.status != "open" || finished || is_over(&mut tx, &pause).await? {
             return Ok(Decided::Closed);
         }
         let form = Form { choices: pause.choices.clone(), response_schema: pause.response_schema.clone() };
@@ -287,4 +284,20 @@ async fn mark_decided(tx: &mut PgConnection, new: &NewDecision<'_>) -> Result<bo
     .execute(tx)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Whether a pause was decided just like this. Its response may be written in another way.
+fn is_same(pause: &Pause, new: &NewDecision<'_>) -> bool {
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+    let same_response = match (pause.response.as_deref(), new.response) {
+        (Some(one), Some(other)) => one == other || (json(one).is_some() && json(one) == json(other)),
+        (one, other) => one == other,
+    };
+    pause.decision.as_deref() == Some(new.decision) && pause.feedback.as_deref() == new.feedback && same_response
+}
+
+/// Whether the time of a pause is over, by Postgres' clock.
+async fn is_over(tx: &mut PgConnection, pause: &Pause) -> Result<bool> {
+    let Some(expires_at) = pause.expires_at else { return Ok(false) };
+    Ok(sqlx::query_scalar("select $1 <= clock_timestamp()").bind(expires_at).fetch_one(tx).await?)
 }

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::claims::{Claim, Fenced, FencedResult};
 use super::executions::{cancel_tree, close_pauses, timestamp, unreadable, wake};
-use super::pauses::{NewPause, open_pauses};
+use super::pauses::{NewPause, open_pauses, withdraw_pauses};
 use super::{Db, Result, retry};
 use crate::execution::Failure;
 use crate::journal::Millis;
@@ -112,17 +112,7 @@ impl Db {
             return self.is_suspended(claim).await;
         }
         open_pauses(&mut tx, claim, suspension.open).await?;
-        if !suspension.closed_pauses.is_empty() {
-            sqlx::query(
-                "update pause set status = 'cancelled'
-                 where tenant_id = $1 and execution_id = $2 and approval_request_id = any($3) and status = 'open'",
-            )
-            .bind(&claim.tenant)
-            .bind(&claim.execution)
-            .bind(suspension.closed_pauses)
-            .execute(&mut *tx)
-            .await?;
-        }
+        withdraw_pauses(&mut tx, claim, suspension.closed_pauses).await?;
         if !suspension.closed_calls.is_empty() {
             cancel_tree(&mut tx, &claim.tenant, suspension.closed_calls).await?;
         }

@@ -194,3 +194,20 @@ async fn drop_early(tx: &mut PgConnection, claim: &Claim, approval_request_id: &
     .await?;
     Ok(())
 }
+
+/// Closes pauses that the guest has given up, unless they are decided.
+pub(super) async fn withdraw_pauses(tx: &mut PgConnection, claim: &Claim, names: &[String]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "update pause set status = 'cancelled'
+         where tenant_id = $1 and execution_id = $2 and approval_request_id = any($3) and status = 'open'",
+    )
+    .bind(&claim.tenant)
+    .bind(&claim.execution)
+    .bind(names)
+    .execute(tx)
+    .await?;
+    Ok(())
+}

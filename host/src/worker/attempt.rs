@@ -55,20 +55,15 @@ pub(super) enum Error {
 ///
 /// No transaction is open while the guest runs or a model answers.
 pub(super) async fn drive(worker: &Worker, claim: &Claim) -> Result<End, Error> {
-    let component = component(worker, claim).await?;
-    let journal = worker.db.journal(&claim.tenant, &claim.execution).await?;
-    let mut attempt = Attempt {
-        worker,
-        claim,
-        guest: start(worker, claim, &component, !journal.is_empty()),
-        seq: 0,
-        live_from: journal.len(),
-        journal_bytes: 0,
-    };
-    let mut live = Live::new(worker, claim);
+    let mut guest = start(worker, claim, &component(worker, claim).await?);
+    // The first slice needs nothing of the journal, and is done before that is read.
+    let (journal, unread, ()) =
+        tokio::join!(worker.db.journal(&claim.tenant, &claim.execution), worker.db.unread(claim), guest.run_slice());
+    let journal = journal?;
+    let mut live = Live::new(worker, claim, unread?);
+    live.note(&mut guest);
+    let mut attempt = Attempt { worker, claim, guest, seq: 0, live_from: journal.len(), journal_bytes: 0 };
 
-    attempt.guest.run_slice().await;
-    live.note(&mut attempt.guest);
     for entry in &journal {
         if let Err(mismatch) = attempt.guest.replay(attempt.seq, entry) {
             let failure = Failure::guest("mismatch", mismatch.to_string());
@@ -115,7 +110,7 @@ async fn component(worker: &Worker, claim: &Claim) -> Result<Component, Error> {
     Ok(worker.cache.compile(&claim.digest, wasm).await?)
 }
 
-fn start(worker: &Worker, claim: &Claim, component: &Component, is_replay: bool) -> Guest {
+fn start(worker: &Worker, claim: &Claim, component: &Component) -> Guest {
     let call = Call {
         execution_id: claim.execution.clone(),
         function: claim.function.clone(),
@@ -123,7 +118,7 @@ fn start(worker: &Worker, claim: &Claim, component: &Component, is_replay: bool)
         seed: claim.seed,
         started: claim.started,
         limits: worker.limits.clone(),
-        is_replay,
+        is_replay: claim.entries > 0,
     };
     Guest::start(component, call)
 }

@@ -55,7 +55,9 @@ pub(super) struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    pub(super) fn new(worker: &'a Worker, claim: &'a Claim) -> Self {
+    /// Knows the answers that are in the database, but not in the journal.
+    pub(super) fn new(worker: &'a Worker, claim: &'a Claim, mut unread: Vec<Arrived>) -> Self {
+        unread.sort_by_key(|arrived| arrived.at);
         Self {
             worker,
             claim,
@@ -65,8 +67,8 @@ impl<'a> Live<'a> {
             unopened: vec![],
             closed_pauses: vec![],
             closed_calls: vec![],
-            arrived: vec![],
-            look: true,
+            arrived: unread,
+            look: false,
             bell: worker.db.bell().listen(),
         }
     }
@@ -168,6 +170,8 @@ impl<'a> Live<'a> {
                 Ask::WaitForResume { approval_request_id, timeout_ms } => {
                     match pause::plan_wait(open.op, approval_request_id, open.asked_at) {
                         Ok(pause) => {
+                            // It may have been decided, and that decision be in the journal for another ask.
+                            self.look = true;
                             self.plan_decision(pause);
                             let until = timeout_ms.map(|timeout| deadline(open.asked_at, timeout));
                             Wait::Decision { name: approval_request_id.clone(), until }
@@ -180,6 +184,8 @@ impl<'a> Live<'a> {
                     match call::begin(&self.worker.db, self.claim, open.op, target, input).await? {
                         Ok(Begun::Runs(child)) => {
                             crash::point("after_call");
+                            // It may have finished before this attempt; `unread` does not know of calls.
+                            self.look = true;
                             Wait::Call { child }
                         }
                         Ok(Begun::Refused(why)) => Wait::Known(Answer::Call(Err(why))),
@@ -301,14 +307,18 @@ impl<'a> Live<'a> {
         self.open.values().filter_map(name).collect()
     }
 
-    /// Opens planned pauses at once, because a model is still busy and a suspend may be far.
+    /// Opens planned pauses at once, and closes those that were given up, because a suspend may be far: a model is still
+    /// busy.
     async fn open_pauses(&mut self) -> Result<Result<(), Fenced>, Error> {
-        if self.unopened.is_empty() {
+        let awaited = self.awaited_pauses();
+        self.closed_pauses.retain(|name| !awaited.contains(name));
+        if self.unopened.is_empty() && self.closed_pauses.is_empty() {
             return Ok(Ok(()));
         }
-        let opened = self.worker.db.open(self.claim, &self.unopened).await?;
+        let opened = self.worker.db.open(self.claim, &self.unopened, &self.closed_pauses).await?;
         if opened.is_ok() {
             self.unopened.clear();
+            self.closed_pauses.clear();
             // One of them may have been decided early.
             self.look = true;
         }

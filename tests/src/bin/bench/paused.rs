@@ -22,16 +22,20 @@ pub(crate) async fn measure() {
     let bytes = "select pg_database_size(current_database())";
 
     pause(&api, &database, 0, FEW).await;
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let (memory_few, rows_few) = (host.memory(), database.number(bytes).await);
+    report("the host's memory with 1000 paused", &format!("{:.1} MiB", mib(memory_few)), "");
     let began = Instant::now();
-    pause(&api, &database, FEW, MANY).await;
+    let mut paused = FEW;
+    for next in [5_000, 10_000, 15_000, MANY] {
+        pause(&api, &database, paused, next).await;
+        paused = next;
+        report(&format!("the host's memory with {paused} paused"), &format!("{:.1} MiB", mib(host.memory())), "");
+    }
     let rate = (MANY - FEW) as f64 / began.elapsed().as_secs_f64();
     sqlx::query("checkpoint").execute(&database.pool).await.expect("a checkpoint");
     let (memory_many, rows_many) = (host.memory(), database.number(bytes).await);
 
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    report("the host's memory with 1,000 paused", &format!("{:.1} MiB", mib(memory_few)), "");
-    report("the host's memory with 20,000 paused", &format!("{:.1} MiB", mib(memory_many)), "");
     let growth = 100.0 * (memory_many as f64 / memory_few as f64 - 1.0);
     report("growth", &format!("{growth:+.1} %"), "goal: within 5 %");
     let each = (rows_many - rows_few) as f64 / (MANY - FEW) as f64;
