@@ -14,6 +14,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 pub mod agents;
@@ -37,6 +38,9 @@ const RELAXED_CONNECTIONS_MAX: u32 = 4;
 
 /// How long a request waits for one of them.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that was used this long ago is taken to be alive.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// How often a statement is asked again after a failure that may pass, and the pause before the first repetition, which
 /// then doubles: 20 ms … 2.5 s, five seconds in all.
@@ -103,11 +107,12 @@ impl Db {
             ("lock_timeout", "10s"),
             ("idle_in_transaction_session_timeout", "10s"),
         ]);
-        // A connection that was lost is found out by its next statement, which is then asked again; a ping before each
-        // would double the round trips.
+        // A ping before each statement would double the round trips; one that was used just now needs none.
         let of = |connections| {
             let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
-            pool.test_before_acquire(false)
+            pool.test_before_acquire(false).before_acquire(|connection, used| {
+                Box::pin(async move { Ok(used.idle_for < FRESH || connection.ping().await.is_ok()) })
+            })
         };
         let (pool, relaxed) = (of(CONNECTIONS_MAX), of(RELAXED_CONNECTIONS_MAX));
         let relaxed = relaxed.connect_lazy_with(options.clone().options([("synchronous_commit", "off")]));

@@ -24,6 +24,9 @@ pub enum ForWhom {
     Call(u64),
 }
 
+/// How many answers of a kind are read at once; each may have a megabyte. Who gets so many has to look again.
+pub const BATCH: usize = 64;
+
 impl Db {
     /// The answers that are already there and in no journal entry: what an attempt needs first.
     pub async fn unread(&self, claim: &Claim) -> Result<Vec<Arrived>> {
@@ -32,10 +35,12 @@ impl Db {
                 "select approval_request_id, decision, feedback, response, reviewer, decided_at from pause p
                  where tenant_id = $1 and execution_id = $2 and status in ('decided', 'expired')
                    and not exists (select from journal_entry j
-                                   where j.tenant_id = $1 and j.execution_id = $2 and j.op = p.op)",
+                                   where j.tenant_id = $1 and j.execution_id = $2 and j.op = p.op)
+                 order by decided_at limit $3",
             )
             .bind(&claim.tenant)
             .bind(&claim.execution)
+            .bind(BATCH as i64)
             .fetch_all(&self.pool)
             .await?;
             Ok(rows.into_iter().map(review).collect())
@@ -62,11 +67,13 @@ impl Db {
         let rows = sqlx::query_as(
             "select approval_request_id, decision, feedback, response, reviewer, decided_at from pause
              where tenant_id = $1 and execution_id = $2 and approval_request_id = any($3)
-               and status in ('decided', 'expired')",
+               and status in ('decided', 'expired')
+             order by decided_at limit $4",
         )
         .bind(&claim.tenant)
         .bind(&claim.execution)
         .bind(pauses)
+        .bind(BATCH as i64)
         .fetch_all(&self.pool)
         .await?;
         Ok(rows.into_iter().map(review).collect())
@@ -77,11 +84,13 @@ impl Db {
         type Row = (i64, Option<String>, Option<String>, DateTime<Utc>);
         let rows: Vec<Row> = sqlx::query_as(
             "select parent_op, result, error, finished_at from execution
-             where tenant_id = $1 and parent_id = $2 and parent_op = any($3) and finished_at is not null",
+             where tenant_id = $1 and parent_id = $2 and parent_op = any($3) and finished_at is not null
+             order by finished_at limit $4",
         )
         .bind(&claim.tenant)
         .bind(&claim.execution)
         .bind(&ops)
+        .bind(BATCH as i64)
         .fetch_all(&self.pool)
         .await?;
         let result = |(op, result, error, finished_at): Row| Arrived {

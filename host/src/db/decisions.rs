@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::executions::wake;
-use super::pauses::{Pause, find};
+use super::pauses::{Pause, check, find};
 use super::{Db, Result, retry};
 use crate::crash;
 use crate::decision::{Form, Unfit};
@@ -173,7 +173,7 @@ impl Db {
             return Ok(Decided::Closed);
         }
         let form = Form { choices: pause.choices.clone(), response_schema: pause.response_schema.clone() };
-        if let Err(unfit) = form.check(new.decision, new.response) {
+        if let Err(unfit) = check(&form, new.decision, new.response).await {
             return Ok(Decided::Unfit(unfit));
         }
         if !mark_decided(&mut tx, new).await? {

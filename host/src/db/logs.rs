@@ -29,16 +29,22 @@ impl Db {
         let numbers: Vec<i32> = lines.iter().map(|line| line.line).collect();
         let streams: Vec<&str> = lines.iter().map(|line| line.stream.as_str()).collect();
         let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
-        let bytes: usize = texts.iter().map(|text| text.len()).sum();
         let held: bool = sqlx::query_scalar(
-            "with held as (
-                 update execution set log_bytes = log_bytes + $4
+            "with printed as (
+                 select * from unnest($5::int[], $6::int[], $7::text[], $8::text[]) as line (slice, line, stream, text)
+             ), new as (
+                 -- A slice that ran before, in an attempt that was lost, has printed the same.
+                 select * from printed p
+                 where not exists (select from log_line l where l.tenant_id = $1 and l.execution_id = $2
+                                   and l.slice = p.slice and l.line = p.line)
+             ), held as (
+                 update execution
+                 set log_bytes = log_bytes + (select coalesce(sum(octet_length(text)), 0) from new)
                  where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
-                 returning log_bytes
+                 returning log_bytes - (select coalesce(sum(octet_length(text)), 0) from new) as before
              ), kept as (
                  insert into log_line (tenant_id, execution_id, slice, line, stream, text)
-                 select $1, $2, new.* from unnest($5::int[], $6::int[], $7::text[], $8::text[]) as new, held
-                 where held.log_bytes - $4 < $9
+                 select $1, $2, new.* from new, held where held.before < $4
                  on conflict do nothing
              )
              select exists (select from held)",
@@ -46,12 +52,11 @@ impl Db {
         .bind(&claim.tenant)
         .bind(&claim.execution)
         .bind(claim.token)
-        .bind(bytes as i64)
+        .bind(LOG_BYTES_MAX)
         .bind(&slices)
         .bind(&numbers)
         .bind(&streams)
         .bind(&texts)
-        .bind(LOG_BYTES_MAX)
         .fetch_one(&self.pool)
         .await?;
         Ok(if held { Ok(()) } else { Err(Fenced) })

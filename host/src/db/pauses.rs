@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::claims::Claim;
 use super::executions::timestamp;
 use super::{Db, Page, Result};
-use crate::decision::Form;
+use crate::decision::{Form, Unfit};
 use crate::journal::Millis;
 
 /// An ask for a human decision, as its row has it, with the agent that asks.
@@ -137,7 +137,9 @@ pub(super) async fn find(
 /// A decision that came early decides its pause now, if it fits; if not, it is dropped and the pause is open. A pause
 /// that was withdrawn and is asked for again is open again. One that a mere wait has opened gets the form of the pause.
 pub(super) async fn open_pauses(tx: &mut PgConnection, claim: &Claim, pauses: &[NewPause]) -> Result<()> {
-    for pause in pauses {
+    // A pause before a mere wait for it, so that an early decision is held against the form of the pause.
+    let (waits, pauses): (Vec<_>, Vec<_>) = pauses.iter().partition(|pause| pause.reconnects);
+    for pause in pauses.into_iter().chain(waits) {
         let early: Option<(String, Option<String>)> = sqlx::query_as(
             "insert into pause as p (tenant_id, execution_id, approval_request_id, op, status, approval_request_url,
                                      title, payload, response_schema, choices, opened_at, expires_at)
@@ -167,12 +169,23 @@ pub(super) async fn open_pauses(tx: &mut PgConnection, claim: &Claim, pauses: &[
         .await?
         .and_then(|(decision, response): (Option<String>, Option<String>)| Some((decision?, response)));
         if let Some((decision, response)) = early
-            && pause.form.check(&decision, response.as_deref()).is_err()
+            && check(&pause.form, &decision, response.as_deref()).await.is_err()
         {
             drop_early(tx, claim, &pause.approval_request_id).await?;
         }
     }
     Ok(())
+}
+
+/// Holds a decision against its form. Reading a schema and checking a response may take a second, in which nobody else
+/// should have to wait.
+pub(super) async fn check(form: &Form, decision: &str, response: Option<&str>) -> Result<(), Unfit> {
+    if form.response_schema.is_none() {
+        return form.check(decision, response);
+    }
+    let (form, decision, response) = (form.clone(), decision.to_owned(), response.map(ToOwned::to_owned));
+    let checked = tokio::task::spawn_blocking(move || form.check(&decision, response.as_deref()));
+    checked.await.unwrap_or_else(|_| Err(Unfit::BadResponse("it could not be checked".into())))
 }
 
 /// Opens a pause whose early decision does not fit it, and forgets the delivery, so that its sender, who sends it again,

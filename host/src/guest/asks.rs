@@ -21,10 +21,14 @@ const SLICE_LOG_BYTES_MAX: usize = 256 << 10;
 const SLICE_ASKS_MAX: usize = 10_000;
 const SLICE_ASK_BYTES_MAX: usize = 16 << 20;
 
+/// Of how many bytes the asks may be that are open at once, in all.
+const OPEN_ASK_BYTES_MAX: usize = 32 << 20;
+
 /// The guest reached one of these bounds.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the component made more than {SLICE_ASKS_MAX} asks, or asks of more than {SLICE_ASK_BYTES_MAX} bytes, between two answers"
+    "the component made more than {SLICE_ASKS_MAX} asks or {SLICE_ASK_BYTES_MAX} bytes of them between two answers, or has \
+     more than {OPEN_ASK_BYTES_MAX} bytes of them open"
 )]
 pub(super) struct AskLimit;
 
@@ -66,6 +70,8 @@ struct Inner {
     /// What was asked in this slice: how many asks, and of how many bytes.
     slice_asks: usize,
     slice_ask_bytes: usize,
+    /// The bytes of all asks that are open.
+    open_bytes: usize,
     open: BTreeMap<u64, Open>,
     fresh: Vec<u64>,
     abandoned: Vec<OpenAsk>,
@@ -94,6 +100,7 @@ impl Asks {
                 slice: 0,
                 slice_asks: 0,
                 slice_ask_bytes: 0,
+                open_bytes: 0,
                 open: BTreeMap::new(),
                 fresh: vec![],
                 abandoned: vec![],
@@ -111,9 +118,14 @@ impl Asks {
     pub(super) fn ask(self: &Arc<Self>, ask: Ask) -> Result<Pending, AskLimit> {
         let (sender, answer) = oneshot::channel();
         let mut inner = self.inner();
+        let bytes = ask.bytes();
         inner.slice_asks += 1;
-        inner.slice_ask_bytes = inner.slice_ask_bytes.saturating_add(ask.bytes());
-        if inner.slice_asks > SLICE_ASKS_MAX || inner.slice_ask_bytes > SLICE_ASK_BYTES_MAX {
+        inner.slice_ask_bytes = inner.slice_ask_bytes.saturating_add(bytes);
+        inner.open_bytes = inner.open_bytes.saturating_add(bytes);
+        if inner.slice_asks > SLICE_ASKS_MAX
+            || inner.slice_ask_bytes > SLICE_ASK_BYTES_MAX
+            || inner.open_bytes > OPEN_ASK_BYTES_MAX
+        {
             return Err(AskLimit);
         }
         let op = inner.next_op;
@@ -136,6 +148,7 @@ impl Asks {
         inner.log.line = 0;
         inner.log.slice_bytes = 0;
         let Some(open) = inner.open.remove(&op) else { return false };
+        inner.open_bytes -= open.ask.ask.bytes();
         // Outside the lock: it wakes the guest, whose waker may look at what is open.
         drop(inner);
         open.answer.send(answer).is_ok()
@@ -214,6 +227,7 @@ impl Asks {
     fn abandon(&self, op: u64) {
         let mut inner = self.inner();
         if let Some(open) = inner.open.remove(&op) {
+            inner.open_bytes -= open.ask.ask.bytes();
             inner.abandoned.push(open.ask);
         }
     }

@@ -65,6 +65,10 @@ pub(super) async fn drive(worker: &Worker, claim: &Claim) -> Result<End, Error> 
     let mut attempt = Attempt { worker, claim, guest, seq: 0, live_from: journal.len(), journal_bytes: 0 };
 
     for entry in &journal {
+        // By a limit that it reached earlier this time; what it asked is not to blame.
+        if let State::Failed(failure) = attempt.guest.state() {
+            return settle(worker, claim, &Outcome::Failed(failure.clone())).await;
+        }
         if let Err(mismatch) = attempt.guest.replay(attempt.seq, entry) {
             let failure = Failure::guest("mismatch", mismatch.to_string());
             return settle(worker, claim, &Outcome::Failed(failure)).await;
@@ -75,9 +79,6 @@ pub(super) async fn drive(worker: &Worker, claim: &Claim) -> Result<End, Error> 
         attempt.seq += 1;
         attempt.journal_bytes += entry.ask.len() + entry.answer.to_text().len();
         attempt.guest.run_slice().await;
-        if let State::Failed(failure) = attempt.guest.state() {
-            return settle(worker, claim, &Outcome::Failed(failure.clone())).await;
-        }
         live.note(&mut attempt.guest);
     }
     crash::point("after_replay");

@@ -1,6 +1,6 @@
 //! What the open asks of a live execution wait for, and which of their answers comes next.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
@@ -9,14 +9,14 @@ use super::Worker;
 use super::attempt::Error;
 use super::wait::{Wait, duplicate};
 use crate::crash;
-use crate::db::answers::{Arrived, ForWhom};
+use crate::db::answers::{Arrived, BATCH, ForWhom};
 use crate::db::bell::Ear;
 use crate::db::claims::{Claim, Fenced};
 use crate::db::outcomes::{Suspended, Suspension};
 use crate::db::pauses::NewPause;
 use crate::effects::call::{self, Begun};
 use crate::effects::{deadline, pause};
-use crate::execution::child_id;
+use crate::execution::{child_id, is_approval_request_id};
 use crate::guest::{Guest, OpenAsk};
 use crate::journal::{AiError, Answer, Ask, Millis, PauseError, Review};
 
@@ -45,7 +45,7 @@ pub(super) struct Live<'a> {
     /// Pauses that are planned, but not yet in the database.
     unopened: Vec<NewPause>,
     /// What the guest has given up, and the database does not know yet.
-    closed_pauses: Vec<String>,
+    closed_pauses: BTreeSet<String>,
     closed_calls: Vec<String>,
     /// Answers that were found in the database, oldest first.
     arrived: Vec<Arrived>,
@@ -65,10 +65,10 @@ impl<'a> Live<'a> {
             models: JoinSet::new(),
             names: HashMap::new(),
             unopened: vec![],
-            closed_pauses: vec![],
+            closed_pauses: BTreeSet::new(),
             closed_calls: vec![],
+            look: unread.len() >= BATCH,
             arrived: unread,
-            look: false,
             bell: worker.db.bell().listen(),
         }
     }
@@ -82,8 +82,8 @@ impl<'a> Live<'a> {
             }
             self.unopened.retain(|pause| pause.op != given_up.op);
             match &*given_up.ask {
-                Ask::Pause(request) => self.closed_pauses.push(request.approval_request_id.clone()),
-                Ask::WaitForResume { approval_request_id, .. } => self.closed_pauses.push(approval_request_id.clone()),
+                Ask::Pause(request) => self.close(&request.approval_request_id),
+                Ask::WaitForResume { approval_request_id, .. } => self.close(approval_request_id),
                 Ask::Call { .. } => {
                     self.closed_calls.push(child_id(&self.claim.tenant, &self.claim.execution, given_up.op));
                 }
@@ -163,7 +163,7 @@ impl<'a> Live<'a> {
         for open in new {
             let wait = match &*open.ask {
                 Ask::Ai(_) => self.ask_model(&open),
-                Ask::Pause(request) => match pause::plan(open.op, request, open.asked_at) {
+                Ask::Pause(_) => match plan(&open).await {
                     Ok(pause) => self.plan_decision(pause),
                     Err(why) => Wait::Known(Answer::Review(Err(why))),
                 },
@@ -234,6 +234,7 @@ impl<'a> Live<'a> {
             self.open.iter().filter(|(_, (_, wait))| matches!(wait, Wait::Call { .. })).map(|(op, _)| *op).collect();
         self.arrived = self.worker.db.arrived(self.claim, &pauses, &calls).await?;
         self.arrived.sort_by_key(|arrived| arrived.at);
+        self.look = self.arrived.len() >= BATCH;
         Ok(())
     }
 
@@ -273,15 +274,17 @@ impl<'a> Live<'a> {
     async fn time_out(&mut self, op: u64, due: Millis) -> Result<Next, Error> {
         let Some((open, wait)) = self.open.get(&op) else { return Ok(Next::Lost) };
         let Wait::Decision { name, .. } = wait else { return Ok(Next::Answer(op, Answer::Slept)) };
-        let name = name.clone();
-        if matches!(&*open.ask, Ask::Pause(_)) {
-            // One that was never opened cannot be expired; it may hold an early decision.
-            if let Err(Fenced) = self.open_pauses().await? {
-                return Ok(Next::Lost);
-            }
+        let (name, is_pause) = (name.clone(), matches!(&*open.ask, Ask::Pause(_)));
+        // One that was never opened may hold an early decision, and stays open after a wait for it is over.
+        if let Err(Fenced) = self.open_pauses().await? {
+            return Ok(Next::Lost);
+        }
+        if is_pause {
             crash::point("before_expire");
             self.worker.db.expire(self.claim, &name).await?;
             crash::point("after_expire");
+            // Nobody counts this as an answer that was brought; and another ask may wait for the same pause.
+            self.look = true;
         }
         let arrived = self.worker.db.arrived(self.claim, std::slice::from_ref(&name), &[]).await?;
         let answer = arrived.into_iter().next().map(|arrived| arrived.answer);
@@ -310,12 +313,11 @@ impl<'a> Live<'a> {
     /// Opens planned pauses at once, and closes those that were given up, because a suspend may be far: a model is still
     /// busy.
     async fn open_pauses(&mut self) -> Result<Result<(), Fenced>, Error> {
-        let awaited = self.awaited_pauses();
-        self.closed_pauses.retain(|name| !awaited.contains(name));
-        if self.unopened.is_empty() && self.closed_pauses.is_empty() {
+        let closed = self.closed();
+        if self.unopened.is_empty() && closed.is_empty() {
             return Ok(Ok(()));
         }
-        let opened = self.worker.db.open(self.claim, &self.unopened, &self.closed_pauses).await?;
+        let opened = self.worker.db.open(self.claim, &self.unopened, &closed).await?;
         if opened.is_ok() {
             self.unopened.clear();
             self.closed_pauses.clear();
@@ -323,6 +325,21 @@ impl<'a> Live<'a> {
             self.look = true;
         }
         Ok(opened)
+    }
+
+    /// Takes note that a pause is given up. What could not be opened need not be closed.
+    fn close(&mut self, name: &str) {
+        if is_approval_request_id(name) {
+            self.closed_pauses.insert(name.to_owned());
+        }
+    }
+
+    /// The pauses that were given up, and that no other ask waits for.
+    fn closed(&mut self) -> Vec<String> {
+        for name in self.awaited_pauses() {
+            self.closed_pauses.remove(&name);
+        }
+        self.closed_pauses.iter().cloned().collect()
     }
 
     async fn wait_for_model(&mut self, at_most: Duration) -> Option<Next> {
@@ -360,7 +377,7 @@ impl<'a> Live<'a> {
                 _ => None,
             })
             .collect();
-        self.closed_pauses.retain(|name| !pauses.contains(name));
+        let closed_pauses = self.closed();
         crash::point("before_suspend");
         let suspended = self
             .worker
@@ -371,7 +388,7 @@ impl<'a> Live<'a> {
                     open: &self.unopened,
                     pauses: &pauses,
                     calls: &calls,
-                    closed_pauses: &self.closed_pauses,
+                    closed_pauses: &closed_pauses,
                     closed_calls: &self.closed_calls,
                     until,
                 },
@@ -385,4 +402,14 @@ impl<'a> Live<'a> {
         }
         Ok(suspended)
     }
+}
+
+/// Plans a pause. A form's schema may take a tenth of a second to read, in which nobody else should have to wait.
+async fn plan(open: &OpenAsk) -> Result<NewPause, PauseError> {
+    let open = open.clone();
+    let planned = tokio::task::spawn_blocking(move || {
+        let Ask::Pause(request) = &*open.ask else { unreachable!("only a pause is planned") };
+        pause::plan(open.op, request, open.asked_at)
+    });
+    planned.await.unwrap_or_else(|_| Err(PauseError::InvalidRequest("the request could not be worked on".into())))
 }
