@@ -19,6 +19,7 @@ fn examples() -> Vec<(&'static str, &'static str, Value)> {
         testbed("many_ai", json!({"n": 25})),
         testbed("pause_once", json!({})),
         testbed("pauses", json!({"n": 6})),
+        testbed("pauses_and_wait", json!({"expires_in_ms": 5})),
         testbed("pause_then_ai", json!(null)),
         testbed("wait", json!({"id": "x"})),
         testbed("call", json!({"target": "a.b", "input": {"x": 1}})),

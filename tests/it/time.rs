@@ -192,3 +192,10 @@ async fn a_wait_with_a_timeout_is_answered_with_the_decision_or_when_the_time_is
     scene.api.decide(&pause, &json!({"decision": "approved"})).await.expect(200);
     assert_eq!(scene.api.finished(&decided).await["result"]["decision"], "approved");
 }
+
+#[tokio::test]
+async fn whoever_else_waits_for_a_pause_is_told_that_it_has_expired() {
+    let scene = scene().await;
+    let id = scene.api.start("testbed.pauses_and_wait", &json!({"expires_in_ms": 300})).await;
+    assert_eq!(scene.api.finished(&id).await["result"], json!(["expired", "expired", "expired"]));
+}

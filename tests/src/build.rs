@@ -13,7 +13,8 @@ pub fn root() -> &'static Path {
 pub fn host() -> &'static Path {
     static HOST: LazyLock<PathBuf> = LazyLock::new(|| {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--locked", "--quiet", "--package", "countersign"]);
+        // Of the whole workspace, as `cargo test` in the Makefile, so that dependencies have the same features.
+        cargo.args(["build", "--locked", "--quiet", "--workspace", "--bin", "countersign"]);
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }

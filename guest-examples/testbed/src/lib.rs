@@ -134,6 +134,26 @@ mod testbed {
         }
     }
 
+    /// Pauses under `a` and `b`, and waits for `b` by its name besides.
+    #[function]
+    async fn pauses_and_wait(expires_in_ms: u64) -> Result {
+        let expires = Duration::from_millis(expires_in_ms);
+        let (a, b, waited) = join!(
+            sdk::pause("a").expires_in(expires),
+            sdk::pause("b").expires_in(expires),
+            sdk::wait_for_resume("b", None),
+        );
+        Ok(json!([a?.decision, b?.decision, waited?.decision]))
+    }
+
+    /// Gives up a pause whose name no database takes, and waits. Then asks for one that it can have.
+    #[function]
+    async fn impossible_names() -> Result {
+        let _ = select(sdk::pause("x\0"), sdk::pause("y\0")).await;
+        sdk::sleep(Duration::from_millis(50)).await;
+        Ok(json!(sdk::pause("z").await?.decision))
+    }
+
     /// Pauses under `gate`, asks a model `after`, and pauses under `end`. The altered agent asks `afterwards`.
     #[function]
     async fn pause_then_ai() -> Result {

@@ -122,3 +122,14 @@ async fn what_a_guest_prints_cannot_break_out_of_its_log() {
     assert_eq!(victim.api.finished(&id).await["result"]["response"], nasty);
     victim.assert_unharmed().await;
 }
+
+#[tokio::test]
+async fn a_pause_under_an_impossible_name_that_is_given_up_harms_nothing_later() {
+    let victim = Victim::new().await;
+    let id = victim.api.start("testbed.impossible_names", &Value::Null).await;
+    let pause = victim.api.paused(&id, "z").await;
+    victim.api.decide(&pause, &json!({"decision": "approved"})).await.expect(200);
+    let execution = victim.api.finished(&id).await;
+    assert_eq!(execution["result"], "approved", "{execution}");
+    victim.host.assert_unharmed();
+}
