@@ -19,7 +19,7 @@ test: setup guests ## run all tests, on a private Postgres
 lint: setup ## check formatting, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --workspace --quiet
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --document-private-items --workspace --quiet
 
 bench: setup guests ## measure, and print ratios
 	cargo run --locked --release --package countersign-tests --bin bench

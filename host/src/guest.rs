@@ -5,7 +5,7 @@
 //! that arrived first; on replay, the next in the journal. The guest cannot tell the difference. So it is a pure
 //! function of its input, its seed and the answers, and can be driven without a database or a network:
 //!
-//! ```ignore
+//! ```text
 //! let mut guest = Guest::start(&component, call);
 //! guest.run_slice().await;
 //! while let State::Asking = guest.state() { … guest.deliver(op, answer, at); guest.run_slice().await; }

@@ -9,9 +9,12 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the workspace")
 }
 
-/// The host's binary, of the same profile as the tests.
+/// The host's binary, of the same profile as the tests; or the one that `COUNTERSIGN_BIN` names.
 pub fn host() -> &'static Path {
     static HOST: LazyLock<PathBuf> = LazyLock::new(|| {
+        if let Some(path) = std::env::var_os("COUNTERSIGN_BIN") {
+            return path.into();
+        }
         let mut cargo = Command::new(env!("CARGO"));
         // Of the whole workspace, as `cargo test` in the Makefile, so that dependencies have the same features.
         cargo.args(["build", "--locked", "--quiet", "--workspace", "--bin", "countersign"]);

@@ -119,8 +119,8 @@ impl Embedded {
     /// Once this returns, the server accepts connections, and the database [`Embedded::url`] names
     /// exists. Idempotent: a cluster that exists is kept, and a server that still runs is reused.
     ///
-    /// The first start makes the cluster (seconds). Bounds: [`LOCK_WAIT`] for other hosts on this
-    /// data directory, [`INIT_WAIT`] for making it, [`START_WAIT`] for its start or recovery.
+    /// The first start makes the cluster (seconds). Bounds: `LOCK_WAIT` for other hosts on this
+    /// data directory, `INIT_WAIT` for making it, `START_WAIT` for its start or recovery.
     ///
     /// # Errors
     /// Each [`Error`] says what to do, or quotes what failed. After any of them a later call starts
@@ -149,8 +149,8 @@ impl Embedded {
     /// are cut and their transactions rolled back (a fast shutdown).
     ///
     /// # Errors
-    /// [`Error::TimedOut`] after [`LOCK_WAIT`] for other hosts' starts and stops or after
-    /// [`STOP_WAIT`] for the server, which then goes on shutting down; [`Error::Io`].
+    /// [`Error::TimedOut`] after `LOCK_WAIT` for other hosts' starts and stops or after
+    /// `STOP_WAIT` for the server, which then goes on shutting down; [`Error::Io`].
     pub async fn stop(self) -> Result<(), Error> {
         let _starting = files::exclusive(&self.server.place.start_lock(), LOCK_WAIT).await?;
         if files::try_exclusive(&self.users, &self.server.place.users_lock())? {
