@@ -1,4 +1,4 @@
-//! Measures, and prints medians and ratios: `make bench`. Each number is taken beside what it is compared with, in the
+//! Measures, and prints medians and ratios: `make bench`, or the binary with `replay`, `resume` or `paused`. Each number is taken beside what it is compared with, in the
 //! same run, because machines are noisy.
 
 mod paused;
@@ -9,12 +9,20 @@ use std::time::Duration;
 
 #[tokio::main]
 async fn main() {
-    println!("replay of a Rust guest, in memory");
-    replay::measure().await;
-    println!("\nresume: POST of the decision until the next pause is committed");
-    resume::measure().await;
-    println!("\npaused executions");
-    paused::measure().await;
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|name| name == part);
+    if is_wanted("replay") {
+        println!("replay of a Rust guest, in memory");
+        replay::measure().await;
+    }
+    if is_wanted("resume") {
+        println!("\nresume: POST of the decision until the next pause is committed");
+        resume::measure().await;
+    }
+    if is_wanted("paused") {
+        println!("\npaused executions");
+        paused::measure().await;
+    }
 }
 
 /// The median and the 95th percentile, in that order.

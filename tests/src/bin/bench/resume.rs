@@ -27,7 +27,8 @@ pub(crate) async fn measure() {
         let id = api.start("testbed.pauses", &json!({"n": PAUSES})).await;
         api.paused(&id, "p0").await;
         for number in 0..PAUSES - 1 {
-            resumes.push(resume(&api, &mut connection, &id, number).await);
+            let expected = resumes.last().copied().unwrap_or_default();
+            resumes.push(resume(&api, &mut connection, &id, number, expected).await);
             bare.push(two_commits(&mut connection, &format!("bare-{id}-{number}")).await);
         }
     }
@@ -39,7 +40,10 @@ pub(crate) async fn measure() {
 }
 
 /// From sending the decision of pause `number` until the next one can be seen in the database by anybody.
-async fn resume(api: &Api, connection: &mut PgConnection, id: &str, number: usize) -> Duration {
+///
+/// Does not look before half of the `expected` time is over: looking takes the host's and the server's place on a small
+/// machine.
+async fn resume(api: &Api, connection: &mut PgConnection, id: &str, number: usize, expected: Duration) -> Duration {
     let decision = json!({"decision": "approved", "feedback": "Shorter."});
     let pause = format!("{id}:p{number}");
     let began = Instant::now();
@@ -48,6 +52,7 @@ async fn resume(api: &Api, connection: &mut PgConnection, id: &str, number: usiz
         async move { api.decide(&pause, &decision).await }
     });
     let next = format!("p{}", number + 1);
+    tokio::task::block_in_place(|| std::thread::sleep(expected / 2));
     loop {
         let open: bool = sqlx::query_scalar(
             "select exists (select from pause where tenant_id = 'default' and execution_id = $1
@@ -61,8 +66,7 @@ async fn resume(api: &Api, connection: &mut PgConnection, id: &str, number: usiz
         if open {
             break;
         }
-        // Not a busy loop: it would take the host's and the server's place on a small machine. Not tokio's timer
-        // either, which is exact to a millisecond only.
+        // Not by tokio's timer, which is exact to a millisecond only.
         tokio::task::block_in_place(|| std::thread::sleep(LOOK_EVERY));
     }
     let took = began.elapsed();
