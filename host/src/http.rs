@@ -28,6 +28,7 @@ mod pauses;
 mod unread;
 mod webhooks;
 
+use auth::GoodKeys;
 pub use auth::new_key;
 use error::Error;
 
@@ -40,8 +41,15 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// What the handlers need. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
-    pub db: Db,
-    pub cache: Cache,
+    db: Db,
+    cache: Cache,
+    good_keys: GoodKeys,
+}
+
+impl App {
+    pub fn new(db: Db, cache: Cache) -> Self {
+        Self { db, cache, good_keys: GoodKeys::new() }
+    }
 }
 
 /// Serves the API until `stop`; then lets the requests that are under way end, for as long as it is polled.

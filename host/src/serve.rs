@@ -35,10 +35,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = listener.with_context(|| format!("cannot listen on {}; choose another --listen", config.listen))?;
     let data = DataDir::open(&config.data_dir)?;
     let (db, postgres) = database(&config, &data).await?;
-    let app = start(&config, &data, &db).await?;
+    let (app, cache) = start(&config, &data, &db).await?;
     let stop = CancellationToken::new();
     let postgres = postgres.map(|postgres| tokio::spawn(keep(postgres, data.path().into(), db.clone(), stop.clone())));
-    let worker = tokio::spawn(worker(&config, &data, &app)?.run(stop.clone()));
+    let worker = tokio::spawn(worker(&config, &data, &db, &cache)?.run(stop.clone()));
 
     tracing::info!(
         address = %listener.local_addr()?, data_dir = %data.path().display(), worker = data.worker,
@@ -102,7 +102,7 @@ async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(Db, Option
 }
 
 /// Makes the host ready: its default tenant and key, its engine, and what an earlier host of this name left behind.
-async fn start(config: &Config, data: &DataDir, db: &Db) -> anyhow::Result<App> {
+async fn start(config: &Config, data: &DataDir, db: &Db) -> anyhow::Result<(App, Cache)> {
     if db.create_tenant(DEFAULT_TENANT).await? || !data.api_key_file().exists() {
         // A key that a crash kept from being written down is never used; the next start makes another.
         let name = format!("first operator of {}", data.worker);
@@ -120,18 +120,19 @@ async fn start(config: &Config, data: &DataDir, db: &Db) -> anyhow::Result<App> 
     let (directory, key) = data.cache()?;
     let engine = Engine::new().map_err(|why| anyhow::anyhow!("the WebAssembly engine: {why:#}"))?;
     tracing::debug!(concurrency = config.concurrency, "engine ready");
-    Ok(App { db: db.clone(), cache: Cache::new(engine, directory, key) })
+    let cache = Cache::new(engine, directory, key);
+    Ok((App::new(db.clone(), cache.clone()), cache))
 }
 
-fn worker(config: &Config, data: &DataDir, app: &App) -> anyhow::Result<Worker> {
+fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache) -> anyhow::Result<Worker> {
     let models = Models::new(Settings {
         base_url: config.ai_base_url.clone(),
         api_key: config.ai_key.clone(),
         default_model: config.ai_model.clone(),
     })?;
     Ok(Worker {
-        db: app.db.clone(),
-        cache: app.cache.clone(),
+        db: db.clone(),
+        cache: cache.clone(),
         models: Arc::new(models),
         limits: Limits::default(),
         name: data.worker.clone(),

@@ -24,6 +24,9 @@ use attempt::{End, Error};
 /// How often to look for work that nobody rang for.
 const POLL: Duration = Duration::from_millis(500);
 
+/// How long to leave the database to what was just claimed, before looking for more.
+const SETTLE: Duration = Duration::from_millis(5);
+
 /// How often to look for executions whose worker has vanished.
 const RESCUE_EVERY: Duration = Duration::from_secs(1);
 
@@ -105,7 +108,7 @@ impl Worker {
             return Ok(Duration::ZERO);
         }
         let claims = self.db.claim(&self.name, free as i64, self.lease).await?;
-        let full = claims.len() == free;
+        let (full, some) = (claims.len() == free, !claims.is_empty());
         for claim in claims {
             crate::crash::point("after_claim");
             let Ok(slot) = slots.clone().try_acquire_owned() else { break };
@@ -117,6 +120,9 @@ impl Worker {
         }
         if full {
             return Ok(Duration::ZERO);
+        }
+        if some {
+            return Ok(SETTLE);
         }
         Ok(self.db.next_due().await?.unwrap_or(POLL).clamp(Duration::from_millis(1), POLL))
     }

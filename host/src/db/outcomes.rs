@@ -56,6 +56,10 @@ impl Db {
 
     /// Suspends in one statement what nearly every execution is: one that opens at most one pause, closes none, and has
     /// been brought no answer since the claim. False if it is another.
+    ///
+    /// Not waiting for the disk: it says nothing that a replay would not say again. If Postgres crashes and forgets it,
+    /// the execution is `running` again, without a worker, and is rescued. Whoever decides the pause that it opened does
+    /// wait for the disk, and what was written before reaches it first.
     async fn suspend_at_once(&self, claim: &Claim, suspension: &Suspension<'_>) -> Result<bool> {
         if suspension.open.len() > 1 || !suspension.closed_pauses.is_empty() || !suspension.closed_calls.is_empty() {
             return Ok(false);
@@ -90,7 +94,7 @@ impl Db {
         .bind(pause.map(|pause| &pause.form.choices))
         .bind(pause.map(|pause| timestamp(pause.opened)))
         .bind(pause.and_then(|pause| pause.expires).map(timestamp))
-        .fetch_one(&self.pool)
+        .fetch_one(&self.relaxed)
         .await?)
     }
 

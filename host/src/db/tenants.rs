@@ -92,7 +92,7 @@ impl Db {
         .await?)
     }
 
-    /// Once this returns true, no host takes the key any more. False if there is no such key in force.
+    /// Once this returns true, the key is found no more. False if there is no such key in force.
     pub async fn revoke_key(&self, tenant: &str, key_id: &str) -> Result<bool> {
         let done = sqlx::query(
             "update api_key set revoked_at = now() where tenant_id = $1 and key_id = $2 and revoked_at is null",

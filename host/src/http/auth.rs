@@ -1,8 +1,14 @@
 //! Who asks: the bearer of an API key.
 
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
+use lru::LruCache;
+use sha2::{Digest as _, Sha256};
 
 use super::App;
 use super::error::{Error, Result};
@@ -11,7 +17,37 @@ use crate::db::tenants::{Key, NewKey};
 use crate::db::{self, Db};
 use crate::random;
 
+/// How long a key that was found good is taken to be good without a look. A key that is revoked on another host is
+/// refused here after this time.
+const TRUST: Duration = Duration::from_millis(500);
+
+/// How many keys are remembered.
+const KEYS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("4,096 is not 0");
+
+/// The keys that were found good just now, by the SHA-256 of their text.
+#[derive(Clone)]
+pub(super) struct GoodKeys(Arc<Mutex<Known>>);
+
+/// When each was looked up, and what was found.
+type Known = LruCache<[u8; 32], (Instant, Caller)>;
+
+impl GoodKeys {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(LruCache::new(KEYS_REMEMBERED))))
+    }
+
+    /// Looks each key up again. Call it when one was revoked.
+    pub(super) fn forget(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The tenant, the key and the role behind a request. Which action it may do is for the handler to ask.
+#[derive(Clone)]
 pub(super) struct Caller {
     pub(super) tenant: String,
     pub(super) key_id: String,
@@ -39,13 +75,23 @@ impl FromRequestParts<App> for Caller {
         let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
         let (Some(header), None) = (headers.next(), headers.next()) else { return Err(Error::Unauthenticated) };
         let key = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        let key = key.and_then(ApiKey::parse).ok_or(Error::Unauthenticated)?;
+        let text = key.ok_or(Error::Unauthenticated)?;
+        let (digest, asked) = (Sha256::digest(text).into(), Instant::now());
+        if let Some((found, caller)) = app.good_keys.lock().get(&digest)
+            && found.elapsed() < TRUST
+        {
+            return Ok(caller.clone());
+        }
+        let key = ApiKey::parse(text).ok_or(Error::Unauthenticated)?;
         let check = app.db.find_key(key.tenant, key.id).await?.ok_or(Error::Unauthenticated)?;
         if !key.has_secret(&check.secret_sha256) {
             return Err(Error::Unauthenticated);
         }
         let role = Role::from_name(&check.role).ok_or(Error::Internal)?;
-        Ok(Self { tenant: key.tenant.into(), key_id: key.id.into(), name: check.name, role })
+        let caller = Self { tenant: key.tenant.into(), key_id: key.id.into(), name: check.name, role };
+        // As old as the question, not as the answer: a key may have been revoked in between.
+        app.good_keys.lock().put(digest, (asked, caller.clone()));
+        Ok(caller)
     }
 }
 

@@ -95,7 +95,7 @@ async fn list_keys(State(app): State<App>, caller: Caller) -> Result<Json<Keys>>
     Ok(Json(Keys { items: rows.into_iter().map(|row| Key::new(row, None)).collect(), next: None }))
 }
 
-/// Revokes a key. From now on no host takes it.
+/// Revokes a key. From now on this host takes it no more, and no other after half a second.
 #[utoipa::path(delete, path = "/v1/keys/{id}", params(("id" = String, Path)),
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 async fn revoke_key(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode> {
@@ -103,6 +103,7 @@ async fn revoke_key(State(app): State<App>, caller: Caller, Path(id): Path<Strin
     if id.contains('\0') || !app.db.revoke_key(&caller.tenant, &id).await? {
         return Err(Error::NotFound("key_not_found", "there is no key of this id in force".into()));
     }
+    app.good_keys.forget();
     Ok(StatusCode::NO_CONTENT)
 }
 

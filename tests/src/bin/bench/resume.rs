@@ -1,6 +1,6 @@
 //! What a resume costs beside two bare commits of the same rows on the same Postgres.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use countersign_tests::build::guest;
 use countersign_tests::{Api, Database, Host, Model};
@@ -13,8 +13,8 @@ use crate::{percentiles, report};
 const PAUSES: usize = 10;
 const EXECUTIONS: usize = 30;
 
-/// How exactly the end of a resume is seen.
-const LOOK_EVERY: Duration = Duration::from_micros(200);
+/// Longer than nearly every resume: until then nobody asks the host anything else.
+const LEAVE_ALONE: Duration = Duration::from_millis(15);
 
 pub(crate) async fn measure() {
     let (database, model) = (Database::new().await, Model::start().await);
@@ -22,13 +22,13 @@ pub(crate) async fn measure() {
     let api = host.api();
     api.deploy("testbed", guest("testbed")).await;
     let mut connection = PgConnection::connect(&database.url).await.expect("a connection");
+    note_commits(&mut connection).await;
     let (mut resumes, mut bare) = (vec![], vec![]);
     for _ in 0..EXECUTIONS {
         let id = api.start("testbed.pauses", &json!({"n": PAUSES})).await;
         api.paused(&id, "p0").await;
         for number in 0..PAUSES - 1 {
-            let expected = resumes.last().copied().unwrap_or_default();
-            resumes.push(resume(&api, &mut connection, &id, number, expected).await);
+            resumes.push(resume(&api, &mut connection, &id, number).await);
             bare.push(two_commits(&mut connection, &format!("bare-{id}-{number}")).await);
         }
     }
@@ -39,39 +39,42 @@ pub(crate) async fn measure() {
     report("resume, in units of two bare commits", &format!("{ratio:.2}"), "goal: at most 3");
 }
 
-/// From sending the decision of pause `number` until the next one can be seen in the database by anybody.
-///
-/// Does not look before half of the `expected` time is over: looking takes the host's and the server's place on a small
-/// machine.
-async fn resume(api: &Api, connection: &mut PgConnection, id: &str, number: usize, expected: Duration) -> Duration {
+/// Has Postgres note when each pause is committed. To look for it instead would take the host's and the server's place
+/// on a small machine.
+async fn note_commits(connection: &mut PgConnection) {
+    sqlx::raw_sql(
+        "create table committed (execution_id text, approval_request_id text, at timestamptz);
+         create function note_commit() returns trigger language plpgsql as $$
+         begin
+             insert into committed values (new.execution_id, new.approval_request_id, clock_timestamp());
+             return null;
+         end $$;
+         -- Deferred: it runs when the transaction commits.
+         create constraint trigger note_commit after insert on pause deferrable initially deferred
+             for each row execute function note_commit()",
+    )
+    .execute(connection)
+    .await
+    .expect("a trigger");
+}
+
+/// From sending the decision of pause `number` until the next one is committed, by this machine's clock.
+async fn resume(api: &Api, connection: &mut PgConnection, id: &str, number: usize) -> Duration {
     let decision = json!({"decision": "approved", "feedback": "Shorter."});
-    let pause = format!("{id}:p{number}");
-    let began = Instant::now();
-    let decided = tokio::spawn({
-        let api = api.clone();
-        async move { api.decide(&pause, &decision).await }
-    });
+    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970");
+    api.decide(&format!("{id}:p{number}"), &decision).await.expect(200);
     let next = format!("p{}", number + 1);
-    tokio::task::block_in_place(|| std::thread::sleep(expected / 2));
-    loop {
-        let open: bool = sqlx::query_scalar(
-            "select exists (select from pause where tenant_id = 'default' and execution_id = $1
-                            and approval_request_id = $2 and status = 'open')",
-        )
-        .bind(id)
-        .bind(&next)
-        .fetch_one(&mut *connection)
-        .await
-        .expect("a look");
-        if open {
-            break;
-        }
-        // Not by tokio's timer, which is exact to a millisecond only.
-        tokio::task::block_in_place(|| std::thread::sleep(LOOK_EVERY));
-    }
-    let took = began.elapsed();
-    decided.await.expect("no panic").expect(200);
-    took
+    tokio::time::sleep(LEAVE_ALONE).await;
+    api.paused(id, &next).await;
+    let committed: f64 = sqlx::query_scalar(
+        "select extract(epoch from at)::float8 from committed where execution_id = $1 and approval_request_id = $2",
+    )
+    .bind(id)
+    .bind(&next)
+    .fetch_one(connection)
+    .await
+    .expect("it was noted");
+    Duration::from_secs_f64(committed).saturating_sub(began)
 }
 
 /// The rows that a resume must make durable, with nothing around them: the decision; then the answer and the next pause.
