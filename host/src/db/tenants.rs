@@ -20,6 +20,7 @@ pub struct KeyCheck {
     pub name: String,
     pub role: String,
     pub secret_sha256: Vec<u8>,
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// A webhook secret, without the secret.
@@ -70,7 +71,7 @@ impl Db {
     /// A key that is neither revoked nor expired.
     pub async fn find_key(&self, tenant: &str, key_id: &str) -> Result<Option<KeyCheck>> {
         Ok(sqlx::query_as(
-            "select name, role, secret_sha256 from api_key
+            "select name, role, secret_sha256, expires_at from api_key
              where tenant_id = $1 and key_id = $2
                and revoked_at is null and (expires_at is null or expires_at > now())",
         )

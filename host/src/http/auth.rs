@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 
@@ -54,6 +55,7 @@ pub(super) struct Caller {
     /// The name of the key.
     pub(super) name: String,
     role: Role,
+    expires_at: Option<DateTime<Utc>>,
 }
 
 impl Caller {
@@ -79,6 +81,7 @@ impl FromRequestParts<App> for Caller {
         let (digest, asked) = (Sha256::digest(text).into(), Instant::now());
         if let Some((found, caller)) = app.good_keys.lock().get(&digest)
             && found.elapsed() < TRUST
+            && caller.expires_at.is_none_or(|expires_at| expires_at > Utc::now())
         {
             return Ok(caller.clone());
         }
@@ -88,7 +91,8 @@ impl FromRequestParts<App> for Caller {
             return Err(Error::Unauthenticated);
         }
         let role = Role::from_name(&check.role).ok_or(Error::Internal)?;
-        let caller = Self { tenant: key.tenant.into(), key_id: key.id.into(), name: check.name, role };
+        let (tenant, key_id) = (key.tenant.into(), key.id.into());
+        let caller = Self { tenant, key_id, name: check.name, role, expires_at: check.expires_at };
         // As old as the question, not as the answer: a key may have been revoked in between.
         app.good_keys.lock().put(digest, (asked, caller.clone()));
         Ok(caller)

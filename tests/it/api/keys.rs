@@ -1,7 +1,9 @@
 //! API keys: made, shown once, listed, revoked, expired.
 
+use std::time::{Duration, Instant};
+
 use countersign_tests::api::send;
-use countersign_tests::{Api, Reply};
+use countersign_tests::{Api, Host, Reply, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -52,9 +54,32 @@ async fn a_key_whose_time_is_over_is_not_taken_any_more() {
         let expire = "update api_key set expires_at = now() - interval '1 millisecond' where key_id = $1";
         let id = made["id"].as_str().unwrap();
         sqlx::query(expire).bind(id).execute(&bench.database.pool).await.unwrap();
-        let refused = api.get("/v1/keys").await;
+        let refused = refused_within_a_second(&api).await;
         assert_eq!((refused.status, refused.code()), (401, "unauthenticated"));
     }
+}
+
+/// What a key is told once its host has noticed that it is not in force any more.
+async fn refused_within_a_second(api: &Api) -> Reply {
+    let began = Instant::now();
+    let refused = until("the key is refused", async || {
+        let reply = api.get("/v1/keys").await;
+        (reply.status != 200).then_some(reply)
+    });
+    let refused = refused.await;
+    assert!(began.elapsed() < Duration::from_secs(1), "it was taken for {:?} more", began.elapsed());
+    refused
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_on_one_host_is_refused_on_the_others_within_a_second() {
+    let bench = Bench::new().await;
+    let other = Host::start(&bench.database, &bench.model).await;
+    let made = bench.api.post("/v1/keys", &json!({"name": "k", "role": "operator"})).await.expect(201);
+    let there = other.api().with_key(made["key"].as_str().unwrap());
+    there.get("/v1/keys").await.expect(200);
+    revoke(&bench.api, made["id"].as_str().unwrap()).await.expect(204);
+    assert_eq!(refused_within_a_second(&there).await.code(), "unauthenticated");
 }
 
 #[tokio::test]
