@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{self, Path, Query, bad_cursor, limit};
+use super::extract::{self, Paging, Path, Query, bad_cursor, limit};
 use crate::api_key::Action;
 use crate::db::Page;
 use crate::db::agents::{self, Deployed, Deployment};
@@ -47,15 +47,6 @@ struct Version {
 struct Versions {
     items: Vec<Version>,
     next: Option<String>,
-}
-
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-struct Paging {
-    /// 1 to 100; 50 if absent.
-    limit: Option<i64>,
-    /// The `next` of the page before.
-    after: Option<String>,
 }
 
 impl TryFrom<agents::Version> for Version {

@@ -108,6 +108,16 @@ pub(super) fn document<'a>(field: &str, value: &'a RawValue) -> Result<&'a str> 
     }
 }
 
+/// Which page of a list is asked for.
+#[derive(serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Paging {
+    /// 1 to 100; 50 if absent.
+    pub(super) limit: Option<i64>,
+    /// The `next` of the page before.
+    pub(super) after: Option<String>,
+}
+
 /// How many items a page is to have.
 pub(super) fn limit(asked: Option<i64>) -> Result<i64> {
     match asked {

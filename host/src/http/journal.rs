@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -12,7 +12,7 @@ use super::App;
 use super::auth::Caller;
 use super::error::{ErrorBody, Result};
 use super::executions::find;
-use super::extract::{Path, Query, bad_cursor, limit, raw};
+use super::extract::{Paging, Path, Query, bad_cursor, limit, raw};
 use crate::api_key::Action;
 use crate::db;
 
@@ -50,15 +50,6 @@ impl From<db::entries::EntryRow> for Entry {
 struct Journal {
     items: Vec<Entry>,
     next: Option<String>,
-}
-
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-struct Paging {
-    /// 1 to 100; 50 if absent.
-    limit: Option<i64>,
-    /// The `next` of the page before.
-    after: Option<String>,
 }
 
 /// What an execution asked and was told, in the order of the answers.
