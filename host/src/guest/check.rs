@@ -23,8 +23,8 @@ const INSTANCES_MAX: u64 = 1_000;
 const OURS: [&str; 3] =
     ["countersign:agent/types@0.1.0", "countersign:agent/host@0.1.0", "countersign:agent/host-blocking@0.1.0"];
 
-/// The interfaces of WASI 0.2 that the standard libraries of Rust and CPython need.
-const WASI: [&str; 20] = [
+/// The interfaces of WASI 0.2 that the standard library of Rust needs.
+const WASI: [&str; 18] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -37,8 +37,6 @@ const WASI: [&str; 20] = [
     "wasi:cli/terminal-stdout",
     "wasi:clocks/monotonic-clock",
     "wasi:clocks/wall-clock",
-    "wasi:filesystem/preopens",
-    "wasi:filesystem/types",
     "wasi:io/error",
     "wasi:io/poll",
     "wasi:io/streams",
@@ -46,6 +44,25 @@ const WASI: [&str; 20] = [
     "wasi:random/insecure-seed",
     "wasi:random/random",
 ];
+
+/// What a language runtime imports beside, whether its program uses it or not: CPython all of it, QuickJS the files.
+///
+/// It is linked so that it opens nothing (see `wasi`). Who compiles to Wasm imports it only for use, which is then
+/// better refused here than where it runs.
+const RUNTIME: [&str; 9] = [
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
+];
+
+/// The custom section of a module that is linked dynamically: the runtimes of Python and JavaScript are, others not.
+const DYNAMIC: &str = "dylink.0";
 
 /// Why a component is not taken. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +116,7 @@ pub(super) fn check(wasm: &[u8]) -> Result<(), Invalid> {
     let malformed = |why: wasmparser::BinaryReaderError| Invalid::Malformed(why.to_string());
     Validator::new_with_features(features()).validate_all(wasm).map_err(malformed)?;
 
-    let (mut depth, mut imports, mut exports) = (0, vec![], vec![]);
+    let (mut depth, mut imports, mut exports, mut has_runtime) = (0, vec![], vec![], false);
     let mut instances = Instances::default();
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload.map_err(malformed)?;
@@ -130,10 +147,11 @@ pub(super) fn check(wasm: &[u8]) -> Result<(), Invalid> {
                     check_type(&defined.map_err(malformed)?)?;
                 }
             }
+            Payload::CustomSection(section) if section.name() == DYNAMIC => has_runtime = true,
             _ => {}
         }
     }
-    check_names(imports, &exports)
+    check_names(imports, &exports, has_runtime)
 }
 
 /// Counts the instances that a component will be made of, without making them.
@@ -237,8 +255,12 @@ impl Instances {
     }
 }
 
-fn check_names(imports: Vec<String>, exports: &[(String, ComponentExternalKind)]) -> Result<(), Invalid> {
-    let forbidden: Vec<String> = imports.into_iter().filter(|name| !is_allowed(name)).collect();
+fn check_names(
+    imports: Vec<String>,
+    exports: &[(String, ComponentExternalKind)],
+    has_runtime: bool,
+) -> Result<(), Invalid> {
+    let forbidden: Vec<String> = imports.into_iter().filter(|name| !is_allowed(name, has_runtime)).collect();
     if !forbidden.is_empty() {
         return Err(Invalid::ForbiddenImports(forbidden));
     }
@@ -247,20 +269,18 @@ fn check_names(imports: Vec<String>, exports: &[(String, ComponentExternalKind)]
             return Err(Invalid::MissingExport(wanted));
         }
     }
-    let other = exports.iter().find(|(name, kind)| {
-        // Types that the functions use may be exported beside them.
-        !matches!(name.as_str(), "describe" | "run") && *kind != ComponentExternalKind::Type
-    });
+    // Toolchains leave things of their own, which nobody calls. An interface was meant to be called by somebody.
+    let other = exports.iter().find(|(name, _)| name.contains(':'));
     match other {
         Some((name, _)) => Err(Invalid::ForbiddenExport(name.clone())),
         None => Ok(()),
     }
 }
 
-fn is_allowed(import: &str) -> bool {
+fn is_allowed(import: &str, has_runtime: bool) -> bool {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
     OURS.contains(&import)
-        || (WASI.contains(&name) && version.starts_with("0.2."))
+        || version.starts_with("0.2.") && (WASI.contains(&name) || has_runtime && RUNTIME.contains(&name))
         // A world's `use` of a type imports the type itself.
         || !import.contains(':')
 }
@@ -303,17 +323,20 @@ mod tests {
     #[test]
     fn only_the_contract_and_the_needs_of_std_may_be_imported() {
         for good in ["countersign:agent/host@0.1.0", "wasi:cli/stdout@0.2.6", "wasi:io/poll@0.2.0"] {
-            assert!(is_allowed(good), "{good}");
+            assert!(is_allowed(good, false), "{good}");
+        }
+        for runtime in ["wasi:filesystem/types@0.2.9", "wasi:sockets/tcp@0.2.9"] {
+            assert!(is_allowed(runtime, true) && !is_allowed(runtime, false), "{runtime}");
         }
         for bad in [
             "wasi:http/outgoing-handler@0.2.0",
-            "wasi:sockets/tcp@0.2.0",
+            "wasi:sockets/tcp@0.3.0",
             "wasi:cli/stdout@0.3.0",
             "wasi:cli/stdout",
             "countersign:agent/host@0.2.0",
             "other:agent/host@0.1.0",
         ] {
-            assert!(!is_allowed(bad), "{bad}");
+            assert!(!is_allowed(bad, true), "{bad}");
         }
     }
 }

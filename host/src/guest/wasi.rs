@@ -11,9 +11,10 @@ use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
-use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sockets};
 use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult, subscribe};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
 
 use super::Inside;
@@ -45,6 +46,9 @@ pub(super) fn context(seed: &[u8; 32], asks: &Arc<Asks>) -> WasiCtx {
         .max_random_size(RANDOM_BYTES_MAX)
         .wall_clock(Clock(asks.clone()))
         .monotonic_clock(Clock(asks.clone()))
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
         .stdout(Log { asks: asks.clone(), stream: Stream::Stdout })
         .stderr(Log { asks: asks.clone(), stream: Stream::Stderr })
         .build()
@@ -52,7 +56,8 @@ pub(super) fn context(seed: &[u8; 32], asks: &Arc<Asks>) -> WasiCtx {
 
 /// Links the interfaces that `check` lets through.
 ///
-/// `filesystem` is there because CPython imports it; as no directory is opened, no file ever is.
+/// `filesystem` and `sockets` are there because CPython imports them. No directory is opened, so no file ever is; and
+/// no socket can be created.
 pub(super) fn add_to_linker(linker: &mut Linker<Inside>) -> wasmtime::Result<()> {
     use wasmtime_wasi_io::bindings::wasi::io;
 
@@ -65,6 +70,14 @@ pub(super) fn add_to_linker(linker: &mut Linker<Inside>) -> wasmtime::Result<()>
     random::random::add_to_linker::<_, WasiRandom>(l, |inside| inside.random())?;
     random::insecure::add_to_linker::<_, WasiRandom>(l, |inside| inside.random())?;
     random::insecure_seed::add_to_linker::<_, WasiRandom>(l, |inside| inside.random())?;
+    let no_network = sockets::network::LinkOptions::default();
+    sockets::network::add_to_linker::<_, WasiSockets>(l, &no_network, |inside| inside.sockets())?;
+    sockets::instance_network::add_to_linker::<_, WasiSockets>(l, |inside| inside.sockets())?;
+    sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, |inside| inside.sockets())?;
+    sockets::tcp::add_to_linker::<_, WasiSockets>(l, |inside| inside.sockets())?;
+    sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, |inside| inside.sockets())?;
+    sockets::udp::add_to_linker::<_, WasiSockets>(l, |inside| inside.sockets())?;
+    sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(l, |inside| inside.sockets())?;
     filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, |inside| inside.filesystem())?;
     filesystem::types::add_to_linker::<_, WasiFilesystem>(l, |inside| inside.filesystem())?;
     cli::exit::add_to_linker::<_, WasiCli>(l, |inside| inside.cli())?;
