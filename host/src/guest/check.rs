@@ -45,6 +45,9 @@ const WASI: [&str; 18] = [
     "wasi:random/random",
 ];
 
+/// Those of WASI 0.3: a toolchain that cannot import `async` functions of ours can wait with them.
+const TIMERS: [&str; 2] = ["wasi:clocks/monotonic-clock@0.3.0", "wasi:clocks/types@0.3.0"];
+
 /// What a language runtime imports beside, whether its program uses it or not: CPython all of it, QuickJS the files.
 ///
 /// It is linked so that it opens nothing (see `wasi`). Who compiles to Wasm imports it only for use, which is then
@@ -82,7 +85,7 @@ pub enum Invalid {
          host-blocking) and what std needs of WASI 0.2, but no files, sockets or HTTP", .0.join(", ")
     )]
     ForbiddenImports(Vec<String>),
-    #[error("the component does not export {0}; see the worlds `agent` and `agent-blocking` in wit/")]
+    #[error("the component does not export {0}; see the worlds in wit/")]
     MissingExport(&'static str),
     #[error("the component exports {0}, which no world of ours has")]
     ForbiddenExport(String),
@@ -280,6 +283,7 @@ fn check_names(
 fn is_allowed(import: &str, has_runtime: bool) -> bool {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
     OURS.contains(&import)
+        || TIMERS.contains(&import)
         || version.starts_with("0.2.") && (WASI.contains(&name) || has_runtime && RUNTIME.contains(&name))
         // A world's `use` of a type imports the type itself.
         || !import.contains(':')
