@@ -25,7 +25,7 @@ bench: setup guests ## measure, and print ratios
 	cargo run --locked --release --package countersign-tests --bin bench
 
 guests:
-	CARGO_TARGET_DIR=target/guests $(GUEST_BUILD) --package publish-with-review --package publisher --package testbed
+	CARGO_TARGET_DIR=target/guests $(GUEST_BUILD) --package publish-with-review --package publisher --package testbed --package smuggler
 	CARGO_TARGET_DIR=target/guests-altered $(GUEST_BUILD) --package testbed --features testbed/altered
 
 setup: ## install the wasm32-wasip2 target and PostgreSQL, where they are missing

@@ -82,7 +82,7 @@ pub enum Invalid {
     Malformed(String),
     #[error(
         "the component imports {}, which this host does not give; it gives countersign:agent/host@0.1.0 (or \
-         host-blocking) and what std needs of WASI 0.2, but no files, sockets or HTTP", .0.join(", ")
+         host-blocking) and what std needs of WASI 0.2, but no files, sockets or HTTP{}", .0.join(", "), hint(.0)
     )]
     ForbiddenImports(Vec<String>),
     #[error("the component does not export {0}; see the worlds in wit/")]
@@ -287,6 +287,18 @@ fn is_allowed(import: &str, has_runtime: bool) -> bool {
         || version.starts_with("0.2.") && (WASI.contains(&name) || has_runtime && RUNTIME.contains(&name))
         // A world's `use` of a type imports the type itself.
         || !import.contains(':')
+}
+
+/// Where an author may look for what brings a forbidden import in.
+fn hint(imports: &[String]) -> &'static str {
+    let has = |prefix: &str| imports.iter().any(|import| import.starts_with(prefix));
+    if has("wasi:http/") || has("wasi:sockets/") {
+        ": look for std::net and for HTTP clients, in its dependencies too, and ask another agent with `call` instead"
+    } else if has("wasi:filesystem/") {
+        ": look for std::fs, in its dependencies too, and compile what it reads in with include_str! instead"
+    } else {
+        ""
+    }
 }
 
 /// Streams, futures and error contexts are young, and no agent needs them.
