@@ -131,8 +131,7 @@ impl Models {
         let schema = match prompt.schema.clone() {
             None => None,
             Some(text) => {
-                let schema = blocking(move || Schema::parse(&text)).await?;
-                Some(Arc::new(schema.map_err(|why| AiError::Refused(format!("schema: {why}")))?))
+                Some(Arc::new(blocking(move || parse(&text)).await??))
             }
         };
         let mut completion = if model == rehearsal::NAME {
@@ -140,14 +139,11 @@ impl Models {
         } else {
             self.ask(model, prompt, schema.as_deref(), idempotency_key).await?
         };
-        if completion.text.len() > JSON_BYTES_MAX {
-            return Err(AiError::Unavailable("answer too large: more than 1 MiB".into()));
-        }
-        if let Some(schema) = schema {
-            completion.text = unfenced(&completion.text).to_owned();
-            let text = completion.text.clone();
-            blocking(move || schema.check(&text)).await?.map_err(|why| AiError::InvalidOutput(shortened(&why)))?;
-        }
+        let text = completion.text;
+        completion.text = match schema {
+            Some(schema) => blocking(move || fitting(text, Some(&schema))).await??,
+            None => fitting(text, None)?,
+        };
         Ok(completion)
     }
 
@@ -338,6 +334,35 @@ fn secrets_of_environment() -> impl Iterator<Item = String> {
 }
 
 /// Whether `prompt` can be sent to `model`; if not, which field is wrong.
+/// The schema of a prompt, if the prompt is one that any model may be asked.
+///
+/// # Errors
+///
+/// `Refused`: the prompt is malformed, or its schema is one that cannot be checked in bounded time.
+pub fn check(prompt: &Prompt) -> Result<Option<Schema>, AiError> {
+    check_prompt(prompt, prompt.model.as_deref().unwrap_or(rehearsal::NAME)).map_err(AiError::Refused)?;
+    prompt.schema.as_deref().map(parse).transpose()
+}
+
+fn parse(schema: &str) -> Result<Schema, AiError> {
+    Schema::parse(schema).map_err(|why| AiError::Refused(format!("schema: {why}")))
+}
+
+/// A model's answer as the agent gets it: with a schema, the bare JSON text that satisfies it.
+///
+/// # Errors
+///
+/// `InvalidOutput`: it does not satisfy the schema. `Unavailable`: it is too large.
+pub fn fitting(text: String, schema: Option<&Schema>) -> Result<String, AiError> {
+    if text.len() > JSON_BYTES_MAX {
+        return Err(AiError::Unavailable("answer too large: more than 1 MiB".into()));
+    }
+    let Some(schema) = schema else { return Ok(text) };
+    let text = unfenced(&text).to_owned();
+    schema.check(&text).map_err(|why| AiError::InvalidOutput(shortened(&why)))?;
+    Ok(text)
+}
+
 fn check_prompt(prompt: &Prompt, model: &str) -> Result<(), String> {
     if !(1..=MESSAGES_MAX).contains(&prompt.messages.len()) {
         return Err(format!("messages: there must be 1 to {MESSAGES_MAX}, not {}", prompt.messages.len()));
