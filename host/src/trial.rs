@@ -118,7 +118,7 @@ impl Trial {
     }
 
     /// The asks that wait for an answer from outside, in the order of asking.
-    pub fn questions(&self) -> impl Iterator<Item = &Question> {
+    pub fn questions(&self) -> impl Iterator<Item = &Question> + Clone {
         self.questions.values()
     }
 
@@ -207,7 +207,9 @@ impl Trial {
                 self.decide(&request.approval_request_id, review);
             }
             // The time of a wait is over; the pause is not.
-            (Answer::Review(Ok(review)), Some(Ask::WaitForResume { approval_request_id, .. })) if !review.is_expired() => {
+            (Answer::Review(Ok(review)), Some(Ask::WaitForResume { approval_request_id, .. }))
+                if !review.is_expired() =>
+            {
                 self.decide(approval_request_id, review);
             }
             _ => {}
@@ -219,8 +221,12 @@ impl Trial {
     fn decide(&mut self, name: &str, review: &Review) {
         self.forms.remove(name);
         self.decided.insert(name.to_owned(), review.clone());
-        let waits: Vec<u64> =
-            self.questions.values().filter(|question| question.pause() == Some(name)).map(|question| question.op).collect();
+        let waits: Vec<u64> = self
+            .questions
+            .values()
+            .filter(|question| question.pause() == Some(name))
+            .map(|question| question.op)
+            .collect();
         for op in waits {
             self.questions.remove(&op);
             self.known.insert(op, Answer::Review(Ok(review.clone())));

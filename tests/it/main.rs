@@ -11,3 +11,4 @@ mod races;
 mod leases;
 mod cancel;
 mod time;
+mod trials;

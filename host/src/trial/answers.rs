@@ -42,12 +42,13 @@ enum What {
 impl Answers {
     /// Reads a JSON list of bare answers. An error names the place in it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let items: Vec<Box<RawValue>> = serde_json::from_str(text).map_err(|why| format!("it is no JSON list: {why}"))?;
-        let read = |(place, raw): (usize, &Box<RawValue>)| {
-            let bare = bare(raw.get()).map_err(|why| format!("answers[{place}]: {why}"))?;
-            Ok((place, bare))
+        let items: Vec<Box<RawValue>> =
+            serde_json::from_str(text).map_err(|why| format!("it is no JSON list: {why}"))?;
+        let read = |(place, json)| match bare(json) {
+            Ok(bare) => Ok((place, bare)),
+            Err(why) => Err(format!("answers[{place}]: {why}")),
         };
-        Ok(Self(items.iter().enumerate().map(read).collect::<Result<_, String>>()?))
+        Ok(Self(items.iter().map(|item| item.get()).enumerate().map(read).collect::<Result<_, String>>()?))
     }
 
     /// The first answer of the list that is of the kind of an open ask, for the oldest such ask.
@@ -55,7 +56,7 @@ impl Answers {
     /// An error says which answer a host would not give, and why.
     pub fn take<'a>(
         &mut self,
-        questions: impl Iterator<Item = &'a Question> + Clone,
+        questions: &(impl Iterator<Item = &'a Question> + Clone),
         at: Millis,
     ) -> Result<Option<(usize, u64, Answer)>, String> {
         let found = self.0.iter().enumerate().find_map(|(index, (place, bare))| {
@@ -256,7 +257,7 @@ mod tests {
         let mut answers = Answers::parse(list).unwrap();
         let open = [wait(3), wait(4), call(5), call(6)];
         let mut taken = vec![];
-        while let Some((place, op, answer)) = answers.take(open.iter(), 7).unwrap() {
+        while let Some((place, op, answer)) = answers.take(&open.iter(), 7).unwrap() {
             taken.push((place, op, answer.to_text()));
         }
         assert_eq!(taken[0], (0, 5, r#"{"call":{"Ok":"{\"a\" : 1}"}}"#.into()));
@@ -267,7 +268,7 @@ mod tests {
     #[test]
     fn an_answer_that_no_open_ask_takes_is_left() {
         let mut answers = Answers::parse(r#"["a text", {"decision":"yes","op":9}, {"slept":true}]"#).unwrap();
-        assert_eq!(answers.take([wait(3)].iter(), 0), Ok(None));
+        assert_eq!(answers.take(&[wait(3)].iter(), 0), Ok(None));
         assert_eq!(answers.unused().collect::<Vec<_>>(), [0, 1, 2]);
     }
 
@@ -292,7 +293,7 @@ mod tests {
     #[test]
     fn a_host_would_refuse_it_and_so_does_a_trial() {
         let mut answers = Answers::parse(r#"[{"decision":"maybe"}]"#).unwrap();
-        let error = answers.take([wait(3)].iter(), 0).unwrap_err();
+        let error = answers.take(&[wait(3)].iter(), 0).unwrap_err();
         assert!(error.starts_with("answers[0] for ask 3 (wait_for_resume)") && error.contains("yes, no"), "{error}");
         let expired = Answer::Review(Ok(Review::expired(0)));
         assert!(wait(1).fit(expired.clone()).unwrap_err().contains("no expiry"));

@@ -148,14 +148,18 @@ mod tests {
         let text = |end: &str| format!("\"{}{end}\"", "é".repeat(500));
         let found = differences(&text("one"), &text("two"));
         let recorded = found[0].recorded.as_deref().unwrap();
-        assert!(recorded.starts_with("…é") && recorded.ends_with("one\"") && recorded.chars().count() < 50, "{recorded}");
+        assert!(
+            recorded.starts_with("…é") && recorded.ends_with("one\"") && recorded.chars().count() < 50,
+            "{recorded}"
+        );
         let many: Vec<u32> = (0..100).collect();
         assert_eq!(differences(&format!("{many:?}"), "[]").len(), DIFFERENCES_MAX);
     }
 
     #[test]
     fn a_hint_fits_what_happened() {
-        let (sleep, wait) = (r#"{"kind":"sleep","duration_ms":1}"#, r#"{"kind":"wait_for_resume","approval_request_id":"x"}"#);
+        let (sleep, wait) =
+            (r#"{"kind":"sleep","duration_ms":1}"#, r#"{"kind":"wait_for_resume","approval_request_id":"x"}"#);
         assert!(hint(sleep, Some(sleep), true).contains("recording was changed"));
         assert!(hint(sleep, None, false).contains("another point"));
         assert!(hint(sleep, Some(wait), false).contains("another order"));

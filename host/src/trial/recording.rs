@@ -151,10 +151,8 @@ pub fn entries(lines: &[Box<RawValue>]) -> Result<Vec<Entry>, String> {
     if lines.len() as u64 > ASKS_MAX {
         return Err(format!("it has {} entries; an execution has at most {ASKS_MAX}", lines.len()));
     }
-    let read = |(seq, line): (usize, &Box<RawValue>)| {
-        entry(seq as u64, line.get()).map_err(|why| format!("entries[{seq}]: {why}"))
-    };
-    lines.iter().enumerate().map(read).collect()
+    let read = |(seq, line)| entry(seq as u64, line).map_err(|why| format!("entries[{seq}]: {why}"));
+    lines.iter().map(|line| line.get()).enumerate().map(read).collect()
 }
 
 fn entry(seq: u64, line: &str) -> Result<Entry, String> {
