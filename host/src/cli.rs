@@ -51,7 +51,8 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  it went well
-  1  the execution failed or was cancelled (run --wait, try); it does not replay (replay); serve, tenants or demo failed
+  1  the execution failed or was cancelled (run --wait, try) or does not replay (replay);
+     serve, tenants or demo failed
   2  the command line is wrong
   3  the host refused (HTTP 4xx)
   4  the host cannot be reached or has failed (HTTP 5xx)

@@ -153,7 +153,7 @@ fn then(trial: &Trial, end: Option<&Result<String, execution::Failure>>) -> Stri
 fn ended(end: &Result<String, execution::Failure>) -> String {
     match end {
         Ok(result) => format!("returned {}", clip(&clean(result), SHOWN)),
-        Err(failure) => format!("failed: {} ({})", clip(&clean(&failure.message), SHOWN), failure.code),
+        Err(failure) => format!("failed: {} ({})", clip(&clean(&failure.message), SHOWN), clean(&failure.code)),
     }
 }
 

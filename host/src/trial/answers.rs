@@ -266,6 +266,22 @@ mod tests {
     }
 
     #[test]
+    fn the_answers_in_the_documentation_are_answers() {
+        let text = include_str!("../../../docs/testing.md");
+        let (_, rest) = text.split_once("```json\n[").unwrap();
+        let (list, _) = rest.split_once("```").unwrap();
+        assert_eq!(Answers::parse(&format!("[{list}")).unwrap().unused().count(), 6);
+        // Every form of an error.
+        let row = text.lines().find(|line| line.starts_with("| `{\"error\"")).unwrap();
+        let forms: Vec<&str> = row.split('`').skip(3).step_by(2).collect();
+        assert_eq!(forms.len(), 10, "{forms:?}");
+        for form in forms {
+            let form = form.replace(": …}", ": 1}");
+            Answers::parse(&format!(r#"[{{"error": {form}}}]"#)).unwrap();
+        }
+    }
+
+    #[test]
     fn an_answer_that_no_open_ask_takes_is_left() {
         let mut answers = Answers::parse(r#"["a text", {"decision":"yes","op":9}, {"slept":true}]"#).unwrap();
         assert_eq!(answers.take(&[wait(3)].iter(), 0), Ok(None));
