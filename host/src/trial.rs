@@ -6,7 +6,10 @@
 //! ```text
 //! let mut trial = Trial::start(&component, call).await;
 //! for entry in &recording.entries { trial.replay(entry).await?; }
-//! while trial.end().is_none() { let (op, answer) = trial.known().or(…a person's…); trial.deliver(op, answer, at).await?; }
+//! while trial.end().is_none() {
+//!     let (op, answer) = trial.known().unwrap_or(…a person's, to one of trial.questions()…);
+//!     trial.deliver(op, answer, at).await?;
+//! }
 //! ```
 
 use std::collections::{BTreeMap, HashMap};

@@ -123,15 +123,17 @@ impl Divergence {
     /// The same, for programs.
     pub(crate) fn to_json(&self) -> Value {
         let document = |text: &String| serde_json::from_str::<Value>(text).unwrap_or_default();
+        let fields = self.asked.iter().flat_map(|asked| differences(&self.recorded, asked));
+        let differences: Vec<Value> = fields
+            .map(|Difference { field, recorded, asked }| json!({"field": field, "recorded": recorded, "asked": asked}))
+            .collect();
         json!({
             "seq": self.seq,
             "op": self.op,
             "recorded": document(&self.recorded),
             "asked": self.asked.as_ref().map(document),
             "ended": self.ended.as_ref().map(end_json),
-            "differences": self.asked.iter().flat_map(|asked| differences(&self.recorded, asked)).map(|difference| json!({
-                "field": difference.field, "recorded": difference.recorded, "asked": difference.asked,
-            })).collect::<Vec<_>>(),
+            "differences": differences,
             "log": self.log.iter().map(|line| &line.text).collect::<Vec<_>>(),
             "hint": hint(&self.recorded, self.asked.as_deref(), self.same_component),
         })

@@ -64,7 +64,8 @@ impl Output {
         }
     }
 
-    /// Asks the person at the terminal for a line of input; with `--json`, too. Text from elsewhere must have been cleaned.
+    /// Asks the person at the terminal for a line of input; with `--json`, too. Text from elsewhere must have been
+    /// cleaned.
     pub(crate) fn prompt(self, text: &str) {
         let mut stderr = io::stderr().lock();
         let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());

@@ -25,8 +25,8 @@ const OPEN_SHOWN: usize = 10;
 /// The options of `countersign replay`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Nothing is asked and nothing is started: every answer is taken from the journal. The exit code is 0 if the
-component asks all that the journal answers, and ends as recorded; else 1.
+    after_help = "Nothing is asked and nothing is started: every answer is taken from the journal. The exit code is 0
+if the component asks all that the journal answers, and ends as recorded; else 1.
 
 Examples:
   countersign replay recorded.journal.json --component dist/hello.wasm

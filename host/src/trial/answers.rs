@@ -216,8 +216,8 @@ fn error(value: &RawValue) -> Result<What, String> {
     let (model, call) = (serde_json::from_str(value.get()).ok(), serde_json::from_str(value.get()).ok());
     if model.is_none() && call.is_none() {
         return Err("`error` must be one of a model's: {\"refused\":TEXT}, \"rate_limited\", \"budget_exhausted\", \
-                    {\"invalid_output\":TEXT}, {\"unavailable\":TEXT}; or of a call's: {\"failed\":JSON}, \"cancelled\", \
-                    {\"not_found\":TEXT}, {\"denied\":TEXT}, {\"unavailable\":TEXT}"
+                    {\"invalid_output\":TEXT}, {\"unavailable\":TEXT}; or of a call's: {\"failed\":JSON}, \
+                    \"cancelled\", {\"not_found\":TEXT}, {\"denied\":TEXT}, {\"unavailable\":TEXT}"
             .into());
     }
     Ok(What::Error(model, call))
