@@ -12,3 +12,4 @@ mod leases;
 mod cancel;
 mod time;
 mod trials;
+mod languages;
