@@ -1,24 +1,30 @@
 //! The command line: one file per command or family of commands.
 //!
-//! Every command but `serve` and `tenants` is a client of the HTTP API, like anybody else's program.
+//! Every command but `serve`, `tenants`, `try` and `replay` is a client of the HTTP API, like anybody else's program.
+//! `replay` is one if it is given an execution.
 
 mod api;
+mod asks;
 mod client;
 mod demo;
 mod deploy;
+mod divergence;
 mod events;
 mod executions;
 mod failure;
 mod keys;
+mod local;
 mod logs;
 mod output;
 mod pauses;
+mod replay;
 mod run;
 mod show;
 mod sign;
 mod table;
 mod text;
 mod time;
+mod trying;
 
 use std::process::ExitCode;
 
@@ -45,7 +51,8 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  it went well
-  1  the execution failed or was cancelled (run --wait); serve, tenants or demo failed
+  1  the execution failed or was cancelled (run --wait, try) or does not replay (replay);
+     serve, tenants or demo failed
   2  the command line is wrong
   3  the host refused (HTTP 4xx)
   4  the host cannot be reached or has failed (HTTP 5xx)
@@ -78,6 +85,10 @@ struct Globals {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run an agent in memory, and answer what it asks
+    Try(Box<trying::TryArgs>),
+    /// Hold an agent against the journal of an execution
+    Replay(replay::ReplayArgs),
     /// Run the host
     Serve(Box<crate::config::Config>),
     /// See an agent wait for two people while its host is killed twice
@@ -156,6 +167,8 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
                 out.note("Keep it now: it cannot be shown again.");
             }
         }
+        Command::Try(args) => return trying::run(&args, out).await,
+        Command::Replay(args) => return replay::run(&args, client, out).await,
         Command::Demo(args) => demo::demo(args, out).await?,
         Command::Deploy(args) => deploy::deploy(&args, &client()?, out).await?,
         Command::Agents => deploy::agents(&client()?, out).await?,

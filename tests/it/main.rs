@@ -11,4 +11,5 @@ mod races;
 mod leases;
 mod cancel;
 mod time;
+mod trials;
 mod languages;
