@@ -3,6 +3,7 @@
 //! Every command but `serve` and `tenants` is a client of the HTTP API, like anybody else's program.
 
 mod api;
+mod build;
 mod client;
 mod demo;
 mod deploy;
@@ -11,8 +12,10 @@ mod executions;
 mod failure;
 mod keys;
 mod logs;
+mod new;
 mod output;
 mod pauses;
+mod project;
 mod run;
 mod show;
 mod sign;
@@ -45,7 +48,8 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  it went well
-  1  the execution failed or was cancelled (run --wait); serve, tenants or demo failed
+  1  the execution failed or was cancelled (run --wait); a project was not made or not built;
+     serve, tenants, demo or dev failed
   2  the command line is wrong
   3  the host refused (HTTP 4xx)
   4  the host cannot be reached or has failed (HTTP 5xx)
@@ -55,12 +59,16 @@ Examples:
   # See it work, from start to end, on your machine:
   countersign demo
 
-  # Or by hand; the host makes itself a private Postgres and a first API key:
+  # An agent of your own; `dev` is a host that builds it anew whenever you save:
+  countersign new hello --lang python
+  countersign dev hello
+
+  # Or step by step; the host makes itself a private Postgres and a first API key:
   countersign serve &
-  countersign deploy publisher.wasm --name publisher
-  countersign run publisher.publish --input '{\"content\":\"Hello\"}' --wait
+  countersign deploy hello
+  countersign run hello.announce --input '{\"brief\":\"Night trains\"}'
   countersign pauses
-  countersign decide exec_…:draft-review approved --feedback 'Name the launch date.'";
+  countersign decide exec_…:review approved --feedback 'Name the launch date.'";
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Client options")]
@@ -82,7 +90,11 @@ enum Command {
     Serve(Box<crate::config::Config>),
     /// See an agent wait for two people while its host is killed twice
     Demo(demo::DemoArgs),
-    /// Upload an agent
+    /// Make a project with an agent that works
+    New(new::NewArgs),
+    /// Make a component of a project
+    Build(build::BuildArgs),
+    /// Upload an agent: a project, which is built first, or a component
     Deploy(deploy::DeployArgs),
     /// List the agents
     #[command(after_help = "Examples:\n  countersign agents")]
@@ -157,7 +169,9 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
             }
         }
         Command::Demo(args) => demo::demo(args, out).await?,
-        Command::Deploy(args) => deploy::deploy(&args, &client()?, out).await?,
+        Command::New(args) => new::new(&args, out)?,
+        Command::Build(args) => build::build(&args, out).await?,
+        Command::Deploy(args) => deploy::deploy(&args, client, out).await?,
         Command::Agents => deploy::agents(&client()?, out).await?,
         Command::Run(args) => return run::run(&args, &client()?, out).await,
         Command::Ps(args) => executions::ps(&args, &client()?, out).await?,

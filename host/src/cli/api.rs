@@ -21,6 +21,7 @@ pub(crate) struct Version {
 /// What a component says about itself.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Manifest {
+    pub(crate) name: String,
     pub(crate) functions: Vec<Function>,
 }
 
