@@ -32,9 +32,6 @@ const LEFT_OUT: [&str; 10] = [
     ".venv",
 ];
 
-/// Left out only where they are not a module of the SDK: at its top.
-const LEFT_OUT_AT_TOP: [&str; 1] = ["build"];
-
 /// An SDK has some 50 files; beyond this, something was packed that should not be.
 const FILES_MAX: usize = 300;
 
@@ -48,7 +45,7 @@ fn main() -> io::Result<()> {
         let top = host.join(folder);
         let mut files = vec![];
         if top.is_dir() {
-            collect(&top, &top, &mut files)?;
+            collect(&top, &mut files)?;
         } else {
             // Looked for again when its parent changes.
             println!("cargo::rerun-if-changed={}", top.parent().unwrap_or(&host).display());
@@ -68,17 +65,16 @@ fn main() -> io::Result<()> {
     fs::write(out.join("packs.rs"), code)
 }
 
-fn collect(top: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let is_hidden = name.starts_with('.');
-        let at_top = folder == top && LEFT_OUT_AT_TOP.contains(&name);
-        if LEFT_OUT.contains(&name) || name.ends_with(".egg-info") || name.ends_with(".pyc") || is_hidden || at_top {
+        if LEFT_OUT.contains(&name) || name.ends_with(".egg-info") || name.ends_with(".pyc") || is_hidden {
             continue;
         }
         if path.is_dir() {
-            collect(top, &path, files)?;
+            collect(&path, files)?;
         } else {
             files.push(path);
         }

@@ -7,6 +7,7 @@ mod build;
 mod client;
 mod demo;
 mod deploy;
+mod dev;
 mod events;
 mod executions;
 mod failure;
@@ -16,6 +17,8 @@ mod new;
 mod output;
 mod pauses;
 mod project;
+#[cfg(test)]
+mod reference;
 mod run;
 mod show;
 mod sign;
@@ -70,12 +73,16 @@ Examples:
   countersign pauses
   countersign decide exec_…:review approved --feedback 'Name the launch date.'";
 
+/// Where a host listens, unless it is told otherwise.
+const DEFAULT_URL: &str = "http://127.0.0.1:7070";
+
 #[derive(clap::Args)]
 #[command(next_help_heading = "Client options")]
 struct Globals {
-    /// The host to talk to
-    #[arg(long, global = true, env = "COUNTERSIGN_URL", default_value = "http://127.0.0.1:7070", value_name = "URL")]
-    url: String,
+    /// The host to talk to [env: COUNTERSIGN_URL] [default: http://127.0.0.1:7070]
+    // Not clap's own `env` and `default_value`: `dev` must know whether somebody has named a host for this one command.
+    #[arg(long, global = true, value_name = "URL")]
+    url: Option<String>,
     /// The API key [default: the one that `serve` left in its data directory]
     #[arg(long, global = true, env = "COUNTERSIGN_API_KEY", hide_env_values = true, value_name = "KEY")]
     api_key: Option<String>,
@@ -88,12 +95,17 @@ struct Globals {
 enum Command {
     /// Run the host
     Serve(Box<crate::config::Config>),
+    /// Run the host of `dev`, until standard input ends
+    #[command(hide = true)]
+    ServeBelow(Box<crate::config::Config>),
     /// See an agent wait for two people while its host is killed twice
     Demo(demo::DemoArgs),
     /// Make a project with an agent that works
     New(new::NewArgs),
     /// Make a component of a project
     Build(build::BuildArgs),
+    /// Run a host that builds and deploys a project whenever its source changes
+    Dev(dev::DevArgs),
     /// Upload an agent: a project, which is built first, or a component
     Deploy(deploy::DeployArgs),
     /// List the agents
@@ -156,9 +168,16 @@ pub async fn run(cli: Cli) -> ExitCode {
 
 async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
     let globals = &cli.globals;
-    let client = || Client::new(&globals.url, Some(client::find_key(&globals.url, globals.api_key.as_deref())?));
+    let key = globals.api_key.as_deref();
+    let client = || {
+        let url = globals.url.clone().or_else(|| std::env::var("COUNTERSIGN_URL").ok());
+        let url = url.unwrap_or_else(|| DEFAULT_URL.to_owned());
+        Client::new(&url, Some(client::find_key(&url, key)?))
+    };
     match cli.command {
         Command::Serve(config) => crate::serve(*config).await.map_err(|error| failed(&error))?,
+        Command::ServeBelow(config) => dev::serve_below(*config).await.map_err(|error| failed(&error))?,
+        Command::Dev(args) => dev::dev(&args, globals.url.as_deref(), key, out).await?,
         Command::Tenants(TenantsCommand::Create { name, config }) => {
             let key = crate::create_tenant(*config, name.clone()).await.map_err(|error| failed(&error))?;
             if out.json {
@@ -210,7 +229,7 @@ mod tests {
     fn every_command_has_examples() {
         let leaves = Cli::command()
             .get_subcommands()
-            .filter(|command| !command.has_subcommands() && command.get_name() != "serve")
+            .filter(|command| !command.has_subcommands() && !command.is_hide_set() && command.get_name() != "serve")
             .filter(|command| !command.get_after_help().is_some_and(|help| help.to_string().contains("Examples:")))
             .map(|command| command.get_name().to_owned())
             .collect::<Vec<_>>();

@@ -19,12 +19,14 @@ type Files = Vec<(PathBuf, Vec<u8>)>;
 
 /// The options of `countersign new`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The project has an agent, a test that needs no host, and in vendor/ the SDK that belongs to this
+#[command(
+    after_help = "The project has an agent, a test that needs no host, and in vendor/ the SDK that belongs to this
 host. Its README.md says the next commands.
 
 Examples:
   countersign new hello --lang python
-  countersign new hello --lang rust --dir agents/hello")]
+  countersign new hello --lang rust --dir agents/hello"
+)]
 pub(crate) struct NewArgs {
     /// What the agent and its project are called: 1 to 64 of a-z 0-9 -, starting with a letter
     #[arg(value_name = "NAME", value_parser = name)]

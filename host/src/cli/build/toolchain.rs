@@ -76,9 +76,8 @@ impl Plan {
 type Tool = (PathBuf, Vec<OsString>);
 
 fn rust(project: &Project) -> Result<Tool, String> {
-    let cargo = which("cargo").ok_or(
-        "cargo is missing. Install Rust: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh",
-    )?;
+    let cargo = which("cargo")
+        .ok_or("cargo is missing. Install Rust: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh")?;
     // Without rustc on the path, cargo says better what it lacks.
     if let Some(rustc) = which("rustc") {
         let asked = Command::new(rustc)
@@ -102,13 +101,14 @@ fn python(project: &Project) -> Result<Tool, String> {
         "python3 is missing. Install Python 3.11 or newer (Debian: apt install python3 python3-venv; \
          macOS: brew install python)",
     )?;
-    let lacks = "import importlib.util as u; print(*[m for m in ('countersign', 'componentize_py') if not u.find_spec(m)])";
-    // In the folder of the tool's own start: a module of the project is no SDK.
-    let asked = Command::new(&python).args(["-I", "-c", lacks]).output();
+    let lacks =
+        "import importlib.util as u; print(*[m for m in ('countersign', 'componentize_py') if not u.find_spec(m)])";
+    // Without the folder that we are in, where a module of the project may be called alike.
+    let asked = Command::new(&python).args(["-P", "-c", lacks]).output();
     let asked = asked.map_err(|error| format!("cannot run {}: {error}", python.display()))?;
     let missing = String::from_utf8_lossy(&asked.stdout).trim().replace(' ', " and ");
     if !asked.status.success() || !missing.is_empty() {
-        let missing = if missing.is_empty() { "a working Python" } else { &missing };
+        let missing = if missing.is_empty() { "what Python 3.11 has, or does not run" } else { &missing };
         return Err(format!(
             "{} lacks {missing}. Install it: {}python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
             python.display(),
@@ -127,7 +127,9 @@ fn typescript(project: &Project) -> Result<Tool, String> {
     if !builder.is_file() {
         let npm = if which("npm").is_some() { "" } else { ", which is missing, too: it comes with Node.js" };
         let enter = enter(&project.dir);
-        return Err(format!("the project's packages are not installed: there is no {BUILDER}. Run: {enter}npm install{npm}"));
+        return Err(format!(
+            "the project's packages are not installed: there is no {BUILDER}. Run: {enter}npm install{npm}"
+        ));
     }
     Ok((node, vec![builder.into()]))
 }
@@ -146,9 +148,8 @@ fn which(name: &str) -> Option<PathBuf> {
 
 fn find_program(path: &OsStr, name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
-    let is_program = |file: &PathBuf| {
-        std::fs::metadata(file).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
-    };
+    let is_program =
+        |file: &PathBuf| std::fs::metadata(file).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0);
     std::env::split_paths(path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(is_program)
 }
 
@@ -180,7 +181,8 @@ mod tests {
     fn cargo_tells_which_file_is_the_component() {
         let manifest = Path::new("/p/Cargo.toml");
         let line = |manifest: &str, file: &str| format!(r#"{{"manifest_path":"{manifest}","filenames":["{file}"]}}"#);
-        let said = [line("/p/vendor/x/Cargo.toml", "/t/x.wasm"), "no JSON".into(), line("/p/Cargo.toml", "/t/agent.wasm")];
+        let said =
+            [line("/p/vendor/x/Cargo.toml", "/t/x.wasm"), "no JSON".into(), line("/p/Cargo.toml", "/t/agent.wasm")];
         assert_eq!(artifact(&said.join("\n"), manifest), Ok("/t/agent.wasm".into()));
         let why = artifact(&line("/p/Cargo.toml", "/t/libagent.rlib"), manifest).expect_err("no component");
         assert!(why.contains("cdylib"), "{why}");

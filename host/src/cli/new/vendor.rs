@@ -31,7 +31,9 @@ pub(super) fn sdk(language: Language) -> Result<Files, String> {
         files.iter_mut().try_for_each(|(path, bytes)| stand_alone(path, bytes))?;
         files.extend(WIT.iter().map(|(path, bytes)| (format!("wit/{path}"), bytes.to_vec())));
     }
-    files.push(("LICENSE".to_owned(), LICENSE.to_vec()));
+    if !files.iter().any(|(path, _)| path == "LICENSE") {
+        files.push(("LICENSE".to_owned(), LICENSE.to_vec()));
+    }
     Ok(files.into_iter().map(|(path, bytes)| (format!("{folder}/{path}").into(), bytes)).collect())
 }
 
