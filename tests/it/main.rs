@@ -1,5 +1,6 @@
 //! End-to-end tests: HTTP in; HTTP, the journal or an external ledger out.
 
+mod command;
 mod api;
 mod bad_input;
 mod decisions;
@@ -11,3 +12,5 @@ mod races;
 mod leases;
 mod cancel;
 mod time;
+mod projects;
+mod dev;
