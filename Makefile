@@ -1,16 +1,22 @@
 # What a stranger needs: `make demo` and `make test`. Both install what is missing.
 
 GUESTS = target/guests/wasm32-wasip2/guest
+# The language of the demo's agent. It shares its name with the locale, which is none of ours.
+LANGUAGE := $(filter python typescript,$(LANG))
+override LANG := C.UTF-8
+export LANG
 TESTBED_ALTERED = target/guests-altered/wasm32-wasip2/guest/testbed.wasm
 # Of the whole workspace, as `cargo test`, so that dependencies are built once, with the same features.
 HOST_BUILD = cargo build --locked --workspace --bin countersign
 GUEST_BUILD = cargo build --locked --profile guest --target wasm32-wasip2
 
-.PHONY: demo test lint setup guests bench
+.PHONY: demo test lint setup guests rust-guests bench
 
-demo: setup guests ## run an agent that is killed while it waits for people (KEEP=1: leave the host running)
+# KEEP=1: leave the host running. LANG=python or LANG=typescript: with the agent in that language.
+demo: setup $(if $(LANGUAGE),guests,rust-guests) ## run an agent that is killed while it waits for people
 	$(HOST_BUILD)
-	target/debug/countersign demo --agents $(GUESTS) $(if $(KEEP),--keep)
+	target/debug/countersign demo --agents $(GUESTS) $(if $(KEEP),--keep) \
+		$(if $(LANGUAGE),--pipeline $(GUESTS)/publish_with_review_$(LANGUAGE).wasm)
 
 test: setup guests ## run all tests, on a private Postgres
 	$(HOST_BUILD)
@@ -24,8 +30,12 @@ lint: setup ## check formatting, lints and documentation
 bench: setup guests ## measure, and print ratios
 	cargo run --locked --release --package countersign-tests --bin bench
 
-guests:
-	CARGO_TARGET_DIR=target/guests $(GUEST_BUILD) --package publish-with-review --package publisher --package testbed
+guests: rust-guests
+	@sh scripts/setup-sdks
+	@sh scripts/guests $(GUESTS)
+
+rust-guests:
+	CARGO_TARGET_DIR=target/guests $(GUEST_BUILD) --package publish-with-review --package publisher --package testbed --package smuggler
 	CARGO_TARGET_DIR=target/guests-altered $(GUEST_BUILD) --package testbed --features testbed/altered
 
 setup: ## install the wasm32-wasip2 target and PostgreSQL, where they are missing

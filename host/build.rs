@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The name of each pack, and its folder. `cli::new::packs` has the same names.
-const PACKS: [(&str, &str); 7] = [
+const PACKS: [(&str, &str); 6] = [
     ("TEMPLATE_RUST", "templates/rust"),
     ("TEMPLATE_PYTHON", "templates/python"),
     ("TEMPLATE_TYPESCRIPT", "templates/typescript"),
     ("SDK_RUST", "../sdk/rust"),
     ("SDK_PYTHON", "../sdk/python"),
     ("SDK_TYPESCRIPT", "../sdk/typescript"),
-    ("WIT", "../wit"),
 ];
 
 /// What tools leave behind, and tests: no part of an SDK, at any depth.

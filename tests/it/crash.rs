@@ -67,11 +67,12 @@ struct Lane {
 }
 
 impl Lane {
-    async fn new() -> Self {
+    /// `pipeline` is the component of `publish_with_review`, in one of the languages.
+    async fn new(pipeline: &str) -> Self {
         let (database, model) = (Database::new().await, Model::start().await);
         let host = Host::start(&database, &model).await;
         let api = host.api();
-        api.deploy("content-pipeline", guest("publish_with_review")).await;
+        api.deploy("content-pipeline", guest(pipeline)).await;
         api.deploy("publisher", guest("publisher")).await;
         api.deploy("testbed", guest("testbed")).await;
         let secret = api.secret().await;
@@ -220,10 +221,10 @@ async fn check_review(lane: &Lane, run: &Run, death: &Death) {
 }
 
 /// Runs all deaths, some side by side.
-async fn die_at(deaths: Vec<Death>) {
+async fn die_at(pipeline: &str, deaths: Vec<Death>) {
     let deaths = Mutex::new(VecDeque::from(deaths));
     let lane = async |_| {
-        let mut lane = Lane::new().await;
+        let mut lane = Lane::new(pipeline).await;
         loop {
             let Some(death) = deaths.lock().expect("no panic under this lock").pop_front() else { return };
             let first = format!("{}:{}", death.point, death.nth);
@@ -249,7 +250,22 @@ async fn a_host_killed_at_any_point_leaves_nothing_undone_and_nothing_doubled() 
     let passes = REVIEW_POINTS.into_iter().flat_map(|(point, sure, tried)| {
         (1..=tried).map(move |nth| Death { point, nth, sure: nth <= sure, again: None })
     });
-    die_at(passes.collect()).await;
+    die_at("publish_with_review", passes.collect()).await;
+}
+
+/// At the last pass of each point that is sure: the one with the most to replay.
+fn last_passes() -> Vec<Death> {
+    REVIEW_POINTS.into_iter().map(|(point, sure, _)| Death { point, nth: sure, sure: true, again: None }).collect()
+}
+
+#[tokio::test]
+async fn a_host_killed_at_any_point_changes_nothing_for_an_agent_in_python() {
+    die_at("publish_with_review_python", last_passes()).await;
+}
+
+#[tokio::test]
+async fn a_host_killed_at_any_point_changes_nothing_for_an_agent_in_typescript() {
+    die_at("publish_with_review_typescript", last_passes()).await;
 }
 
 #[tokio::test]
@@ -257,12 +273,12 @@ async fn a_host_that_dies_again_while_it_takes_up_what_the_dead_one_left_changes
     // The decision and the settling leave nothing to replay: the next host dies only if there is work in hand.
     let points = REVIEW_POINTS.into_iter().filter(|(point, ..)| !point.contains("decide") && *point != "after_settle");
     let deaths = points.map(|(point, ..)| Death { point, nth: 1, sure: true, again: Some("after_replay") });
-    die_at(deaths.collect()).await;
+    die_at("publish_with_review", deaths.collect()).await;
 }
 
 #[tokio::test]
 async fn an_execution_whose_host_dies_after_every_single_answer_still_ends() {
-    let mut lane = Lane::new().await;
+    let mut lane = Lane::new("publish_with_review").await;
     lane.doom(["after_append:1"; 5].map(ToOwned::to_owned)).await;
     let run = lane.run("content-pipeline.publish_with_review", &json!({"brief": "a launch"})).await;
     assert_eq!(run.deaths, 5);
@@ -271,7 +287,7 @@ async fn an_execution_whose_host_dies_after_every_single_answer_still_ends() {
 
 #[tokio::test]
 async fn a_pause_that_expires_while_its_host_is_killed_expires_once() {
-    let mut lane = Lane::new().await;
+    let mut lane = Lane::new("publish_with_review").await;
     for point in EXPIRY_POINTS {
         lane.doom([point.to_owned()]).await;
         let id = lane.host.api().start("testbed.pause_once", &json!({"expires_in_ms": 200})).await;

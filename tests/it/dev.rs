@@ -62,7 +62,7 @@ impl Dev {
     fn command(folder: &Folder) -> std::process::Command {
         let mut command = folder.countersign(&["dev", "desk", "--listen", "127.0.0.1:0"]);
         let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{}:{path}", folder.path().join("bin").display())).env("TERM", "xterm");
+        command.env("PATH", format!("{}:{path}", folder.path().join("bin").display())).env("NO_COLOR", "1");
         command
     }
 

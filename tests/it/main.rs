@@ -14,3 +14,4 @@ mod cancel;
 mod time;
 mod projects;
 mod dev;
+mod languages;

@@ -1,9 +1,9 @@
 //! From nothing to a decided execution: `countersign new`, `build`, `deploy`, `run` and `decide`, as a user types them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use countersign_tests::build::guest;
+use countersign_tests::build::{guest, root};
 use countersign_tests::{Database, Host, Model};
 use serde_json::json;
 
@@ -63,15 +63,22 @@ async fn a_new_project_in_rust_is_tested_built_deployed_run_and_decided() {
     walk(&folder, |_| ()).await;
 }
 
-/// Needs `COUNTERSIGN_TEST_PYTHON`: the `bin/python` of a venv that has componentize-py. The SDK comes from the project.
+/// What `make guests` installs for a language, or a variable names; none if it is not there.
+fn installed(variable: &str, place: &str) -> Option<PathBuf> {
+    let place = std::env::var_os(variable).map_or_else(|| root().join(place), PathBuf::from);
+    if !place.exists() {
+        eprintln!("not run: {} is not there; `make guests` installs it, or {variable} names another", place.display());
+    }
+    place.exists().then_some(place)
+}
+
+/// Needs the `bin/python` of a venv that has componentize-py. The SDK comes from the project.
 #[tokio::test]
 async fn a_new_project_in_python_is_tested_built_deployed_run_and_decided() {
-    let Some(python) = std::env::var_os("COUNTERSIGN_TEST_PYTHON") else {
-        return eprintln!("not run: COUNTERSIGN_TEST_PYTHON names no Python");
-    };
+    let Some(python) = installed("COUNTERSIGN_TEST_PYTHON", "target/python/bin/python") else { return };
     let folder = Folder::new();
     Said::by(folder.countersign(&["new", "hello", "--lang", "python"])).await.ok();
-    let venv = Path::new(&python).parent().and_then(Path::parent).expect("VENV/bin/python");
+    let venv = python.parent().and_then(Path::parent).expect("VENV/bin/python");
     std::os::unix::fs::symlink(venv, folder.path().join("hello/.venv")).expect("a link");
     let sdk = folder.path().join("hello/vendor/countersign/src");
     let prepare = |command: &mut Command| {
@@ -86,17 +93,15 @@ async fn a_new_project_in_python_is_tested_built_deployed_run_and_decided() {
     walk(&folder, prepare).await;
 }
 
-/// Needs `COUNTERSIGN_TEST_NODE_MODULES`: a `node_modules` with what the SDK for TypeScript depends on.
+/// Needs a `node_modules` with what the SDK for TypeScript depends on.
 #[tokio::test]
 async fn a_new_project_in_typescript_is_tested_built_deployed_run_and_decided() {
-    let Some(packages) = std::env::var_os("COUNTERSIGN_TEST_NODE_MODULES") else {
-        return eprintln!("not run: COUNTERSIGN_TEST_NODE_MODULES names no folder");
-    };
+    let Some(packages) = installed("COUNTERSIGN_TEST_NODE_MODULES", "sdk/typescript/node_modules") else { return };
     let folder = Folder::new();
     Said::by(folder.countersign(&["new", "hello", "--lang", "typescript"])).await.ok();
     let own = folder.path().join("hello/node_modules");
     std::fs::create_dir(&own).expect("a folder");
-    for entry in std::fs::read_dir(packages).expect("COUNTERSIGN_TEST_NODE_MODULES is a folder") {
+    for entry in std::fs::read_dir(packages).expect("it is a folder") {
         let entry = entry.expect("an entry");
         if entry.file_name() != "countersign" {
             std::os::unix::fs::symlink(entry.path(), own.join(entry.file_name())).expect("a link");

@@ -41,3 +41,79 @@ mod content_pipeline {
         Ok(json!({ "status": sign_off.decision }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use countersign_sdk::testing::{self, Execution, approved, decided, expired, rejected};
+    use countersign_sdk::{AiError, Error, json};
+
+    use super::content_pipeline::Agent;
+
+    fn pipeline() -> Execution {
+        testing::start(Agent, "publish_with_review", json!({"brief": "A launch."}))
+    }
+
+    #[test]
+    fn a_post_that_both_agree_to_is_published_as_it_was_revised() {
+        let trace = pipeline()
+            .answer("A draft.")
+            .answer(approved().feedback("Shorter."))
+            .answer("A post.")
+            .answer(approved())
+            .answer(json!({"published": true}))
+            .finish();
+        assert_eq!(trace.result, Ok(json!({"status": "approved"})));
+        // The agents in other languages ask the same, to the byte.
+        assert_eq!(
+            json!(trace.asks),
+            json!([
+                {"kind": "ai", "messages": [
+                    {"role": "system", "content": "You are a senior copywriter."},
+                    {"role": "user", "content": "A launch."},
+                ]},
+                {"kind": "pause", "approval_request_id": "draft-review", "expires_in_ms": 86_400_000,
+                 "approval_request_url": "https://cms.example.com/review/draft"},
+                {"kind": "ai", "messages": [
+                    {"role": "system", "content": "Revise based on editorial feedback."},
+                    {"role": "user", "content": "Draft: A draft.\nFeedback: Shorter."},
+                ]},
+                {"kind": "pause", "approval_request_id": "final-approval", "expires_in_ms": 14_400_000,
+                 "approval_request_url": "https://cms.example.com/review/final"},
+                {"kind": "call", "target": "publisher.publish", "input": "{\"content\":\"A post.\"}"},
+            ])
+        );
+    }
+
+    #[test]
+    fn an_editor_who_does_not_approve_ends_it() {
+        let trace = pipeline().answer("A draft.").answer(rejected().feedback("Off topic.")).finish();
+        assert_eq!(trace.result, Ok(json!({"status": "rejected", "feedback": "Off topic."})));
+        let trace = pipeline().answer("A draft.").answer(expired()).finish();
+        assert_eq!(trace.result, Ok(json!({"status": "expired", "feedback": null})));
+        assert_eq!(trace.elapsed, Duration::from_secs(24 * 60 * 60));
+    }
+
+    #[test]
+    fn without_the_sign_off_nothing_is_published() {
+        let trace = pipeline()
+            .answer("A draft.")
+            .answer(approved())
+            .answer("A post.")
+            .answer(decided("request_changes"))
+            .finish();
+        assert_eq!(trace.result, Ok(json!({"status": "request_changes"})));
+        assert_eq!(trace.asks.len(), 4);
+    }
+
+    #[test]
+    fn what_fails_fails_with_a_code() {
+        let trace = pipeline().answer(AiError::RateLimited).finish();
+        assert_eq!(trace.result.expect_err("no model answered").code, "ai_rate_limited");
+        let down = Error::new("publish_failed", "the site is down");
+        let trace =
+            pipeline().answer("A draft.").answer(approved()).answer("A post.").answer(approved()).answer(down).finish();
+        assert_eq!(trace.result.expect_err("the publisher failed").code, "call_failed");
+    }
+}

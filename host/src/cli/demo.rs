@@ -24,11 +24,15 @@ use super::output::Output;
 
 Examples:
   countersign demo
-  countersign demo --keep")]
+  countersign demo --keep
+  countersign demo --pipeline target/guests/wasm32-wasip2/guest/publish_with_review_python.wasm")]
 pub(crate) struct DemoArgs {
     /// Where publish_with_review.wasm and publisher.wasm are
     #[arg(long, value_name = "DIR", default_value = "target/guests/wasm32-wasip2/guest")]
     agents: PathBuf,
+    /// The component of the agent that waits for people [default: publish_with_review.wasm, of those]
+    #[arg(long, value_name = "FILE")]
+    pipeline: Option<PathBuf>,
     /// Where the demo's host keeps its data; a second demo starts faster
     #[arg(long, value_name = "DIR", default_value = "target/demo")]
     data_dir: PathBuf,
@@ -39,7 +43,7 @@ pub(crate) struct DemoArgs {
 
 /// Plays the demo, and leaves no process behind.
 pub(crate) async fn demo(args: DemoArgs, out: Output) -> Result<(), Failure> {
-    let agents = play::Agents::read(&args.agents)?;
+    let agents = play::Agents::read(&args.agents, args.pipeline.as_deref())?;
     let model = Model::start().await.map_err(|error| Failure::Failed(format!("cannot start the model: {error}")))?;
     let data_dir = std::path::absolute(&args.data_dir)
         .map_err(|error| Failure::Usage(format!("--data-dir {}: {error}", args.data_dir.display())))?;

@@ -45,6 +45,9 @@ const WASI: [&str; 18] = [
     "wasi:random/random",
 ];
 
+/// Those of WASI 0.3: a toolchain that cannot import `async` functions of ours can wait with them.
+const TIMERS: [&str; 2] = ["wasi:clocks/monotonic-clock@0.3.0", "wasi:clocks/types@0.3.0"];
+
 /// What a language runtime imports beside, whether its program uses it or not: CPython all of it, QuickJS the files.
 ///
 /// It is linked so that it opens nothing (see `wasi`). Who compiles to Wasm imports it only for use, which is then
@@ -79,10 +82,10 @@ pub enum Invalid {
     Malformed(String),
     #[error(
         "the component imports {}, which this host does not give; it gives countersign:agent/host@0.1.0 (or \
-         host-blocking) and what std needs of WASI 0.2, but no files, sockets or HTTP", .0.join(", ")
+         host-blocking) and what std needs of WASI 0.2, but no files, sockets or HTTP{}", .0.join(", "), hint(.0)
     )]
     ForbiddenImports(Vec<String>),
-    #[error("the component does not export {0}; see the worlds `agent` and `agent-blocking` in wit/")]
+    #[error("the component does not export {0}; see the worlds in wit/")]
     MissingExport(&'static str),
     #[error("the component exports {0}, which no world of ours has")]
     ForbiddenExport(String),
@@ -280,9 +283,22 @@ fn check_names(
 fn is_allowed(import: &str, has_runtime: bool) -> bool {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
     OURS.contains(&import)
+        || TIMERS.contains(&import)
         || version.starts_with("0.2.") && (WASI.contains(&name) || has_runtime && RUNTIME.contains(&name))
         // A world's `use` of a type imports the type itself.
         || !import.contains(':')
+}
+
+/// Where an author may look for what brings a forbidden import in.
+fn hint(imports: &[String]) -> &'static str {
+    let has = |prefix: &str| imports.iter().any(|import| import.starts_with(prefix));
+    if has("wasi:http/") || has("wasi:sockets/") {
+        ": look for std::net and for HTTP clients, in its dependencies too, and ask another agent with `call` instead"
+    } else if has("wasi:filesystem/") {
+        ": look for std::fs, in its dependencies too, and compile what it reads in with include_str! instead"
+    } else {
+        ""
+    }
 }
 
 /// Streams, futures and error contexts are young, and no agent needs them.

@@ -7,19 +7,20 @@ use std::time::Duration;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use tokio::io::AsyncWrite;
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sockets};
-use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult, subscribe};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
 
 use super::Inside;
-use super::asks::{Asks, Pending, Stream};
-use crate::journal::Ask;
+use super::asks::{Asks, Stream};
+
+mod timers;
 
 /// Most random bytes in one call.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
@@ -66,7 +67,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Inside>) -> wasmtime::Result<()>
     io::poll::add_to_linker::<_, HasTable>(l, |inside| &mut inside.table)?;
     io::streams::add_to_linker::<_, HasTable>(l, |inside| &mut inside.table)?;
     clocks::wall_clock::add_to_linker::<_, WasiClocks>(l, |inside| inside.clocks())?;
-    clocks::monotonic_clock::add_to_linker::<_, HasTimers>(l, |inside| Timers(inside))?;
+    timers::add_to_linker(l)?;
     random::random::add_to_linker::<_, WasiRandom>(l, |inside| inside.random())?;
     random::insecure::add_to_linker::<_, WasiRandom>(l, |inside| inside.random())?;
     random::insecure_seed::add_to_linker::<_, WasiRandom>(l, |inside| inside.random())?;
@@ -124,67 +125,6 @@ impl HostMonotonicClock for Clock {
 
 fn monotonic(asks: &Asks) -> u64 {
     (asks.now() - asks.started()).saturating_mul(NANOS_PER_MILLI)
-}
-
-/// `wasi:clocks/monotonic-clock`, whose sleeps are asks.
-struct Timers<'a>(&'a mut Inside);
-
-struct HasTimers;
-
-impl HasData for HasTimers {
-    type Data<'a> = Timers<'a>;
-}
-
-impl clocks::monotonic_clock::Host for Timers<'_> {
-    fn now(&mut self) -> wasmtime::Result<u64> {
-        Ok(monotonic(&self.0.asks))
-    }
-
-    fn resolution(&mut self) -> wasmtime::Result<u64> {
-        Ok(NANOS_PER_MILLI)
-    }
-
-    fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let timer = Timer { when, asks: self.0.asks.clone(), sleep: None };
-        let timer = self.0.table.push(timer)?;
-        subscribe(&mut self.0.table, timer)
-    }
-
-    fn subscribe_duration(&mut self, duration: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let when = monotonic(&self.0.asks).saturating_add(duration);
-        self.subscribe_instant(when)
-    }
-}
-
-/// A point in time that a guest can poll for. It asks the host to sleep when the guest first waits for it.
-struct Timer {
-    when: u64,
-    asks: Arc<Asks>,
-    sleep: Option<Pending>,
-}
-
-#[wasmtime_wasi::async_trait]
-impl Pollable for Timer {
-    async fn ready(&mut self) {
-        loop {
-            let now = monotonic(&self.asks);
-            if now >= self.when {
-                return;
-            }
-            let asks = &self.asks;
-            let duration_ms = (self.when - now).div_ceil(NANOS_PER_MILLI);
-            // Kept over several polls: a guest may stop to wait for this and come back.
-            if self.sleep.is_none() {
-                // At the bound of asks it is never ready: the guest is stuck, and fails for that.
-                self.sleep = asks.ask(Ask::Sleep { duration_ms }).ok();
-            }
-            match &mut self.sleep {
-                Some(sleep) => drop(sleep.await),
-                None => std::future::pending().await,
-            }
-            self.sleep = None;
-        }
-    }
 }
 
 /// A guest's stdout or stderr.

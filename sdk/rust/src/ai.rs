@@ -2,9 +2,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::bindings::countersign::agent::host;
 use crate::schema::schema_text;
-use crate::{AiError, Ask, Completion, Message, Prompt, Role};
+use crate::{AiError, Ask, Completion, Message, Prompt, Role, host, json};
 
 /// Begins a prompt.
 ///
@@ -78,12 +77,27 @@ impl Ai {
 
     /// Asks for an answer of this shape. Its JSON Schema goes along, unless [`schema`](Ai::schema) set another.
     ///
-    /// An answer that is not a `T` is [`AiError::InvalidOutput`].
+    /// An answer that is not a `T` is [`AiError::InvalidOutput`], which says where.
+    ///
+    /// ```no_run
+    /// # use countersign_sdk::{AiError, ai, data};
+    /// #[data]
+    /// struct Verdict {
+    ///     /// 1 to 5.
+    ///     stars: u8,
+    ///     reason: String,
+    /// }
+    ///
+    /// # async fn example(post: &str) -> Result<(), AiError> {
+    /// let verdict: Verdict = ai().system("You judge posts.").user(post).json().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn json<T: DeserializeOwned + JsonSchema + 'static>(mut self) -> Ask<Result<T, AiError>> {
         self.prompt.schema = self.prompt.schema.or_else(schema_text::<T>);
         Ask::new(async {
             let text = host::ai(self.prompt).await?.text;
-            serde_json::from_str(&text).map_err(|error| AiError::InvalidOutput(error.to_string()))
+            json::read(&text).map_err(AiError::InvalidOutput)
         })
     }
 

@@ -6,7 +6,7 @@
 #![allow(missing_docs, clippy::all, unreachable_pub, reason = "generated")]
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "wit",
     world: "agent",
     pub_export_macro: true,
     default_bindings_module: "::countersign_sdk::bindings",

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::Ask;
-use crate::bindings::countersign::agent::{host, types};
+use crate::bindings::countersign::agent::types;
+use crate::{Ask, host, json};
 
 /// Runs another agent's function, as an execution of its own, and waits for its result.
 ///
@@ -27,7 +27,7 @@ pub fn call<T: DeserializeOwned + 'static>(
     Ask::new(async {
         let input = input.map_err(|error| CallError::InvalidInput(error.to_string()))?;
         let result = host::call(target, input).await?;
-        serde_json::from_str(&result).map_err(|error| CallError::InvalidResult(error.to_string()))
+        json::read(&result).map_err(CallError::InvalidResult)
     })
 }
 
@@ -38,7 +38,8 @@ pub enum CallError {
     NotFound(String),
     /// The host does not allow this call; the text says why.
     Denied(String),
-    /// The called function failed, with this error.
+    /// The called function failed, with this error: `{"code", "message", "blame", "detail"}`. If it returned an error,
+    /// that is the `detail`.
     Failed(Value),
     /// The called execution was cancelled.
     Cancelled,

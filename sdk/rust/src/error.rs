@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AiError, CallError, PauseError};
+use crate::{AiError, CallError, Elapsed, PauseError};
 
 /// How a function fails. As JSON, which is what its caller sees, it is `{"code": …, "message": …}`.
 ///
@@ -67,6 +67,12 @@ impl From<CallError> for Error {
             CallError::InvalidResult(_) => "call_invalid_result",
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<Elapsed> for Error {
+    fn from(error: Elapsed) -> Self {
+        Self::new("timeout", error.to_string())
     }
 }
 

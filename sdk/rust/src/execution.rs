@@ -1,7 +1,10 @@
+use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
 
-use crate::Ask;
-use crate::bindings::countersign::agent::host;
+use futures::future::{Either, select};
+
+use crate::{Ask, host};
 
 /// The id of this execution. The same on every replay.
 ///
@@ -17,6 +20,38 @@ pub fn execution_id() -> String {
 pub fn sleep(duration: Duration) -> Ask<()> {
     Ask::new(host::sleep(whole_millis(duration)))
 }
+
+/// Waits for a future, but no longer than `limit`: a race against a [`sleep`].
+///
+/// When the time is over, the future is dropped, and with it what it has asked: its pauses are closed, its calls
+/// cancelled. Pass `&mut` of it to keep it. If both are ready, the future wins.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use countersign_sdk::{Error, ai, timeout};
+/// # async fn example() -> Result<(), Error> {
+/// let haiku = timeout(Duration::from_secs(30), ai().user("A haiku.").text()).await??;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    match select(pin!(future), sleep(limit)).await {
+        Either::Left((output, _)) => Ok(output),
+        Either::Right(((), _)) => Err(Elapsed(limit)),
+    }
+}
+
+/// What [`timeout`] waited for did not come in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed(Duration);
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it took longer than {:?}", self.0)
+    }
+}
+
+impl std::error::Error for Elapsed {}
 
 /// The milliseconds in a duration, rounded up, so that no wait ends before its time.
 pub(crate) fn whole_millis(duration: Duration) -> u64 {

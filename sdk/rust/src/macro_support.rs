@@ -1,5 +1,7 @@
 //! What the output of the attributes calls. Not for use by hand: it changes with them.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,8 +12,8 @@ pub use wit_bindgen;
 pub use crate::bindings::countersign::agent::types::{Function, Manifest};
 pub use crate::bindings::{Guest, export};
 
-use crate::Error;
 use crate::schema::schema_text;
+use crate::{Error, json};
 
 /// What a function of an agent returns.
 #[diagnostic::on_unimplemented(
@@ -49,15 +51,22 @@ where
     O: Serialize,
     E: Into<Error>,
 {
-    let result = match serde_json::from_str(input) {
+    let result = match json::read(input) {
         Ok(input) => function(input).await.map_err(Into::into),
-        Err(error) => Err(Error::new("invalid_input", error.to_string())),
+        Err(why) => Err(Error::new("invalid_input", why)),
     };
     result
         .and_then(|output| {
             serde_json::to_string(&output).map_err(|error| Error::new("invalid_result", error.to_string()))
         })
         .map_err(|error| error.to_json())
+}
+
+/// Writes a line to the log of the execution, and, under test, into the trace.
+pub fn note(line: fmt::Arguments<'_>) {
+    println!("{line}");
+    #[cfg(not(target_family = "wasm"))]
+    crate::host::note(line.to_string());
 }
 
 /// The error of a call to a function that the agent does not have.

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use futures::future::FusedFuture;
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::bindings::countersign::agent::{host, types};
+use crate::bindings::countersign::agent::types;
 use crate::execution::whole_millis;
-use crate::{ApprovalRequest, Ask, PauseError};
+use crate::schema::schema_of;
+use crate::{ApprovalRequest, Ask, Error, PauseError, host, json};
 
 /// Begins a pause: a wait for a human decision, for as long as it takes.
 ///
@@ -67,7 +69,31 @@ impl Pause {
         self
     }
 
-    /// Sets a form for the reviewer: the JSON Schema of [`Review::response`].
+    /// Sets a form for the reviewer, with the fields of `T`. [`Review::response`] reads it.
+    ///
+    /// Every decision needs it filled in then, a rejection, too: what is left out then is an `Option` in `T`.
+    ///
+    /// ```no_run
+    /// # use countersign_sdk::{Error, data, pause};
+    /// #[data]
+    /// struct Budget {
+    ///     /// In euros.
+    ///     amount: u32,
+    /// }
+    ///
+    /// # async fn example() -> Result<(), Error> {
+    /// let review = pause("budget").title("How much may it cost?").form::<Budget>().await?;
+    /// if review.approved() {
+    ///     let Budget { amount } = review.response()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn form<T: JsonSchema>(self) -> Self {
+        self.response_schema(&Value::Object(schema_of::<T>()))
+    }
+
+    /// The same, by any JSON Schema.
     pub fn response_schema(mut self, schema: &Value) -> Self {
         self.request.response_schema = Some(schema.to_string());
         self
@@ -150,6 +176,20 @@ impl Review {
     pub fn expired(&self) -> bool {
         self.decision == "expired"
     }
+
+    /// Reads the filled-in form.
+    ///
+    /// # Errors
+    ///
+    /// `review_no_response` if there is none, as when the pause has expired; `review_invalid_response`, which says
+    /// where, if it is not a `T`.
+    pub fn response<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let Some(response) = &self.response else {
+            return Err(Error::new("review_no_response", format!("the decision `{}` has no response", self.decision)));
+        };
+        serde_path_to_error::deserialize(response)
+            .map_err(|error| Error::new("review_invalid_response", json::placed(&error)))
+    }
 }
 
 impl From<types::Review> for Review {
@@ -216,5 +256,28 @@ mod tests {
         });
         assert!(review.approved() && !review.expired());
         assert_eq!(review.response, Some(json!({"stars": 5})));
+    }
+
+    #[test]
+    fn a_form_is_read_by_its_type_and_an_error_says_where() {
+        #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+        struct Budget {
+            amount: u32,
+        }
+        let schema = pause("gate").form::<Budget>().request.response_schema.expect("a form has a schema");
+        assert!(schema.contains(r#""required":["amount"]"#), "{schema}");
+
+        let review = |response: Option<Value>| Review {
+            decision: "approved".into(),
+            feedback: None,
+            response,
+            reviewer: None,
+            decided_at_ms: 7,
+        };
+        assert_eq!(review(Some(json!({"amount": 5}))).response(), Ok(Budget { amount: 5 }));
+        let wrong = review(Some(json!({"amount": "5"}))).response::<Budget>().unwrap_err();
+        assert_eq!(wrong.code, "review_invalid_response");
+        assert!(wrong.message.starts_with("amount: "), "{wrong}");
+        assert_eq!(review(None).response::<Budget>().unwrap_err().code, "review_no_response");
     }
 }

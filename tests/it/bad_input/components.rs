@@ -97,7 +97,12 @@ fn no_agents() -> Vec<Case> {
             wasm(r#"(component (component $c) (export "describe" (component $c)))"#),
             "does not export describe",
         ),
-        ("an export too many", wasm(&with_exports(r#"(component $c) (export "extra" (component $c))"#)), "extra"),
+        (
+            "an interface too many",
+            wasm(&with_exports(r#"(instance $i) (export "wasi:http/incoming-handler@0.2.0" (instance $i))"#)),
+            "exports wasi:http/incoming-handler@0.2.0",
+        ),
+        ("an agent that uses std::net and std::fs", guest("smuggler"), "look for std::net"),
         ("deep nesting", wasm(&format!("{}{}", "(component ".repeat(6), ")".repeat(6))), "deep"),
         (
             "a thousand and one instances",

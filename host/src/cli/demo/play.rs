@@ -16,7 +16,7 @@ use super::story::{Figures, Story, Who, millis};
 use crate::cli::api::{Decided, Execution, Status, Version};
 use crate::cli::client::{Client, Reply, segment, with_query};
 use crate::cli::failure::Failure;
-use crate::cli::text::count;
+use crate::cli::text::{bytes, count};
 use crate::cli::{deploy, sign};
 
 const BRIEF: &str = "Announce Fernweh, our app for night trains: one price, no account.";
@@ -45,17 +45,17 @@ pub(super) struct Agents {
 
 impl Agents {
     /// Reads them from the folder that they were built into.
-    pub(super) fn read(dir: &Path) -> Result<Self, Failure> {
-        let read = |name: &str| {
-            let file = dir.join(name);
-            std::fs::read(&file).map_err(|error| {
+    pub(super) fn read(dir: &Path, pipeline: Option<&Path>) -> Result<Self, Failure> {
+        let read = |file: &Path| {
+            std::fs::read(file).map_err(|error| {
                 Failure::Usage(format!(
                     "cannot read {}: {error}. `make demo` builds the agents; --agents says where they are",
                     file.display()
                 ))
             })
         };
-        Ok(Self { pipeline: read("publish_with_review.wasm")?, publisher: read("publisher.wasm")? })
+        let pipeline = pipeline.map_or_else(|| dir.join("publish_with_review.wasm"), Path::to_owned);
+        Ok(Self { pipeline: read(&pipeline)?, publisher: read(&dir.join("publisher.wasm"))? })
     }
 }
 
@@ -157,7 +157,10 @@ async fn prepare(agents: &Agents, host: &mut Host, model: &Model, story: &Story)
     for (agent, component) in [("content-pipeline", &agents.pipeline), ("publisher", &agents.publisher)] {
         let reply = deploy::upload(&client, agent, component.clone(), &ProgressBar::hidden()).await?;
         let version: Version = reply.parse()?;
-        story.tell(Who::Developer, &format!("deploys {agent}, version {}", version.version))?;
+        story.tell(
+            Who::Developer,
+            &format!("deploys {agent}, version {} ({})", version.version, bytes(component.len() as u64)),
+        )?;
     }
     // What earlier demos left undone may have asked meanwhile.
     model.forget();

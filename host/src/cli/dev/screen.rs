@@ -88,8 +88,7 @@ impl Screen {
     }
 
     fn draw(&self, stdout: &mut impl io::Write) -> io::Result<()> {
-        let columns = usize::from(size().map_or(COLUMNS, |(columns, _)| columns.max(2)));
-        queue!(stdout, Print(self.out.paint(Style::Heading, &clip(&self.bottom, columns - 1))))?;
+        queue!(stdout, Print(self.out.paint(Style::Heading, &clip(&self.bottom, columns() - 1))))?;
         stdout.flush()
     }
 
@@ -126,6 +125,11 @@ impl Drop for Screen {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// How wide the terminal is. Some do not know, and say 0.
+fn columns() -> usize {
+    usize::from(size().map_or(COLUMNS, |(columns, _)| if columns == 0 { COLUMNS } else { columns }))
 }
 
 fn read(event: KeyEvent) -> Option<Key> {
@@ -177,8 +181,7 @@ impl Prompt {
 
     /// As the bottom line: of a long text the end, where it grows.
     pub(super) fn line(&self) -> String {
-        let columns = usize::from(size().map_or(COLUMNS, |(columns, _)| columns));
-        let room = columns.saturating_sub(self.question.chars().count() + 4).max(10);
+        let room = columns().saturating_sub(self.question.chars().count() + 4).max(10);
         let typed = clean(&self.typed);
         let skipped = typed.chars().count().saturating_sub(room);
         let end: String = typed.chars().skip(skipped).collect();

@@ -1,4 +1,4 @@
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use syn::parse::Parser;
 use syn::{Error, Item, ItemMod, LitStr, Result};
@@ -15,6 +15,9 @@ pub(crate) fn expand(options: TokenStream, module: TokenStream) -> Result<TokenS
 
     let mut items = items.clone();
     let functions = take_functions(&mut items)?;
+    if let Some(item) = items.iter().find(|item| named(item).is_some_and(|name| name == "Agent")) {
+        return Err(Error::new_spanned(item, "`Agent` is the name that `#[agent]` gives to the agent itself"));
+    }
     if functions.is_empty() {
         return Err(Error::new_spanned(ident, "an agent has at least one `#[function]`"));
     }
@@ -62,7 +65,18 @@ fn take_functions(items: &mut [Item]) -> Result<Vec<Function>> {
     Ok(functions)
 }
 
-/// The implementation of the component's exports.
+/// The name of a type that the module defines.
+fn named(item: &Item) -> Option<&Ident> {
+    match item {
+        Item::Struct(item) => Some(&item.ident),
+        Item::Enum(item) => Some(&item.ident),
+        Item::Type(item) => Some(&item.ident),
+        Item::Trait(item) => Some(&item.ident),
+        _ => None,
+    }
+}
+
+/// The type of the agent, and its implementation of the component's exports.
 fn guest(Options { name, version }: &Options, functions: &[Function]) -> TokenStream {
     let name = name.as_ref().map_or_else(|| quote!(env!("CARGO_PKG_NAME")), |name| quote!(#name));
     let version = version.as_ref().map_or_else(|| quote!(env!("CARGO_PKG_VERSION")), |version| quote!(#version));
@@ -70,12 +84,15 @@ fn guest(Options { name, version }: &Options, functions: &[Function]) -> TokenSt
     let descriptions = functions.iter().map(Function::description);
     let arms = functions.iter().map(Function::arm);
     quote! {
+        /// The agent that this module is, for its tests.
+        #[allow(dead_code, unreachable_pub, reason = "only tests name it")]
+        #[derive(Clone, Copy, Debug)]
+        pub struct Agent;
+
         const _: () = {
             #(#inputs)*
 
-            struct __CountersignAgent;
-
-            impl ::countersign_sdk::macro_support::Guest for __CountersignAgent {
+            impl ::countersign_sdk::macro_support::Guest for Agent {
                 fn describe() -> ::countersign_sdk::macro_support::Manifest {
                     ::countersign_sdk::macro_support::Manifest {
                         name: ::std::string::String::from(#name),
@@ -97,9 +114,9 @@ fn guest(Options { name, version }: &Options, functions: &[Function]) -> TokenSt
                 }
             }
 
-            ::countersign_sdk::macro_support::export!(
-                __CountersignAgent with_types_in ::countersign_sdk::bindings
-            );
+            // Elsewhere the names that it exports would meet those of another agent in the same program.
+            #[cfg(target_family = "wasm")]
+            ::countersign_sdk::macro_support::export!(Agent with_types_in ::countersign_sdk::bindings);
         };
     }
 }
@@ -148,5 +165,7 @@ mod tests {
         assert!(error(quote!(color = "red"), quote! { mod a {} }).contains("takes `name` and `version`"));
         assert!(error(TokenStream::new(), quote! { mod a; }).contains("in braces"));
         assert!(error(TokenStream::new(), quote! { mod a { async fn f() {} } }).contains("at least one"));
+        let taken = quote! { mod a { struct Agent; #[function] async fn f() -> R {} } };
+        assert!(error(TokenStream::new(), taken).contains("`Agent` is the name"));
     }
 }

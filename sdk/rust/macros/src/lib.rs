@@ -27,8 +27,14 @@ use proc_macro::TokenStream;
 ///
 /// # Errors
 ///
-/// Input that does not fit is answered with `{"code": "invalid_input", …}` (an unknown field does not fit), a function
-/// that the agent does not have with `{"code": "unknown_function", …}`.
+/// Input that does not fit is answered with `{"code": "invalid_input", …}`, which names the field, and an unknown field
+/// does not fit; a function that the agent does not have, with `{"code": "unknown_function", …}`.
+///
+/// A panic traps: the execution fails, and its message, with file and line, is in the execution's log.
+///
+/// # Tests
+///
+/// The module also gets a type `Agent`, which stands for the agent in tests: see `countersign_sdk::testing`.
 #[proc_macro_attribute]
 pub fn agent(options: TokenStream, module: TokenStream) -> TokenStream {
     finish(agent::expand(options.into(), module.into()))

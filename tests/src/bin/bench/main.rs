@@ -1,6 +1,7 @@
-//! Measures, and prints medians and ratios: `make bench`, or the binary with `replay`, `resume` or `paused`. Each number is taken beside what it is compared with, in the
-//! same run, because machines are noisy.
+//! Measures, and prints medians and ratios: `make bench`, or the binary with `replay`, `languages`, `resume` or `paused`.
+//! Each number is taken beside what it is compared with, in the same run, because machines are noisy.
 
+mod languages;
 mod paused;
 mod replay;
 mod resume;
@@ -14,6 +15,10 @@ async fn main() {
     if is_wanted("replay") {
         println!("replay of a Rust guest, in memory");
         replay::measure().await;
+    }
+    if is_wanted("languages") {
+        println!("\nlanguages: publish-with-review and the testbed, in memory");
+        languages::measure().await;
     }
     if is_wanted("resume") {
         println!("\nresume: POST of the decision until the next pause is committed");

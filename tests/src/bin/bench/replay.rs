@@ -35,7 +35,7 @@ pub(crate) async fn measure() {
 }
 
 /// The time of all slices and deliveries; making the instance counts, compiling does not.
-async fn replay(component: &Component, input: &serde_json::Value, journal: &[Entry]) -> Duration {
+pub(crate) async fn replay(component: &Component, input: &serde_json::Value, journal: &[Entry]) -> Duration {
     let began = Instant::now();
     let mut guest = Guest::start(component, call("ticks", input));
     guest.run_slice().await;
