@@ -5,9 +5,11 @@
 
 mod api;
 mod asks;
+mod build;
 mod client;
 mod demo;
 mod deploy;
+mod dev;
 mod divergence;
 mod events;
 mod executions;
@@ -15,8 +17,12 @@ mod failure;
 mod keys;
 mod local;
 mod logs;
+mod new;
 mod output;
 mod pauses;
+mod project;
+#[cfg(test)]
+mod reference;
 mod replay;
 mod run;
 mod show;
@@ -51,8 +57,8 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  it went well
-  1  the execution failed or was cancelled (run --wait, try) or does not replay (replay);
-     serve, tenants or demo failed
+  1  the execution failed or was cancelled (run --wait, try) or does not replay (replay); a project was
+     not made or not built; serve, tenants, demo or dev failed
   2  the command line is wrong
   3  the host refused (HTTP 4xx)
   4  the host cannot be reached or has failed (HTTP 5xx)
@@ -62,19 +68,27 @@ Examples:
   # See it work, from start to end, on your machine:
   countersign demo
 
-  # Or by hand; the host makes itself a private Postgres and a first API key:
+  # An agent of your own; `dev` is a host that builds it anew whenever you save:
+  countersign new hello --lang python
+  countersign dev hello
+
+  # Or step by step; the host makes itself a private Postgres and a first API key:
   countersign serve &
-  countersign deploy publisher.wasm --name publisher
-  countersign run publisher.publish --input '{\"content\":\"Hello\"}' --wait
+  countersign deploy hello
+  countersign run hello.announce --input '{\"brief\":\"Night trains\"}'
   countersign pauses
-  countersign decide exec_…:draft-review approved --feedback 'Name the launch date.'";
+  countersign decide exec_…:review approved --feedback 'Name the launch date.'";
+
+/// Where a host listens, unless it is told otherwise.
+const DEFAULT_URL: &str = "http://127.0.0.1:7070";
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Client options")]
 struct Globals {
-    /// The host to talk to
-    #[arg(long, global = true, env = "COUNTERSIGN_URL", default_value = "http://127.0.0.1:7070", value_name = "URL")]
-    url: String,
+    /// The host to talk to [env: COUNTERSIGN_URL] [default: http://127.0.0.1:7070]
+    // Not clap's own `env` and `default_value`: `dev` must know whether somebody has named a host for this one command.
+    #[arg(long, global = true, value_name = "URL")]
+    url: Option<String>,
     /// The API key [default: the one that `serve` left in its data directory]
     #[arg(long, global = true, env = "COUNTERSIGN_API_KEY", hide_env_values = true, value_name = "KEY")]
     api_key: Option<String>,
@@ -91,9 +105,18 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Run the host
     Serve(Box<crate::config::Config>),
+    /// Run the host of `dev`, until standard input ends
+    #[command(hide = true)]
+    ServeBelow(Box<crate::config::Config>),
     /// See an agent wait for two people while its host is killed twice
     Demo(demo::DemoArgs),
-    /// Upload an agent
+    /// Make a project with an agent that works
+    New(new::NewArgs),
+    /// Make a component of a project
+    Build(build::BuildArgs),
+    /// Run a host that builds and deploys a project whenever its source changes
+    Dev(dev::DevArgs),
+    /// Upload an agent: a project, which is built first, or a component
     Deploy(deploy::DeployArgs),
     /// List the agents
     #[command(after_help = "Examples:\n  countersign agents")]
@@ -155,9 +178,16 @@ pub async fn run(cli: Cli) -> ExitCode {
 
 async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
     let globals = &cli.globals;
-    let client = || Client::new(&globals.url, Some(client::find_key(&globals.url, globals.api_key.as_deref())?));
+    let key = globals.api_key.as_deref();
+    let client = || {
+        let url = globals.url.clone().or_else(|| std::env::var("COUNTERSIGN_URL").ok());
+        let url = url.unwrap_or_else(|| DEFAULT_URL.to_owned());
+        Client::new(&url, Some(client::find_key(&url, key)?))
+    };
     match cli.command {
         Command::Serve(config) => crate::serve(*config).await.map_err(|error| failed(&error))?,
+        Command::ServeBelow(config) => dev::serve_below(*config).await.map_err(|error| failed(&error))?,
+        Command::Dev(args) => dev::dev(&args, globals.url.as_deref(), key, out).await?,
         Command::Tenants(TenantsCommand::Create { name, config }) => {
             let key = crate::create_tenant(*config, name.clone()).await.map_err(|error| failed(&error))?;
             if out.json {
@@ -170,7 +200,9 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
         Command::Try(args) => return trying::run(&args, out).await,
         Command::Replay(args) => return replay::run(&args, client, out).await,
         Command::Demo(args) => demo::demo(args, out).await?,
-        Command::Deploy(args) => deploy::deploy(&args, &client()?, out).await?,
+        Command::New(args) => new::new(&args, out)?,
+        Command::Build(args) => build::build(&args, out).await?,
+        Command::Deploy(args) => deploy::deploy(&args, client, out).await?,
         Command::Agents => deploy::agents(&client()?, out).await?,
         Command::Run(args) => return run::run(&args, &client()?, out).await,
         Command::Ps(args) => executions::ps(&args, &client()?, out).await?,
@@ -209,7 +241,7 @@ mod tests {
     fn every_command_has_examples() {
         let leaves = Cli::command()
             .get_subcommands()
-            .filter(|command| !command.has_subcommands() && command.get_name() != "serve")
+            .filter(|command| !command.has_subcommands() && !command.is_hide_set() && command.get_name() != "serve")
             .filter(|command| !command.get_after_help().is_some_and(|help| help.to_string().contains("Examples:")))
             .map(|command| command.get_name().to_owned())
             .collect::<Vec<_>>();

@@ -35,7 +35,7 @@ mod wasi;
 
 pub use asks::{LogLine, OpenAsk, Stream};
 pub use cache::{Cache, CacheKey};
-pub use check::{COMPONENT_BYTES_MAX, Invalid};
+pub use check::{COMPONENT_BYTES_MAX, Invalid, check};
 pub use component::{Component, Function, Manifest};
 pub use engine::Engine;
 pub use limits::Limits;

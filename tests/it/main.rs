@@ -1,5 +1,6 @@
 //! End-to-end tests: HTTP in; HTTP, the journal or an external ledger out.
 
+mod command;
 mod api;
 mod bad_input;
 mod decisions;
@@ -12,4 +13,6 @@ mod leases;
 mod cancel;
 mod time;
 mod trials;
+mod projects;
+mod dev;
 mod languages;

@@ -22,7 +22,13 @@ export default new Agent({ name: "expense-approval", version: "1.0.0" }).functio
   async (submitted): Promise<Outcome> => {
     if (submitted.amount <= ASK_ABOVE) {
       note(`${submitted.amount} EUR: approved by the policy, nobody is asked`);
-      return { status: "approved", amount: submitted.amount, costCentre: "general", comment: null, decidedBy: "policy" };
+      return {
+        status: "approved",
+        amount: submitted.amount,
+        costCentre: "general",
+        comment: null,
+        decidedBy: "policy",
+      };
     }
 
     let claim = submitted;

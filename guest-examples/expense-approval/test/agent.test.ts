@@ -11,7 +11,13 @@ const advice = { costCentre: "travel", concerns: [] };
 
 test("a small claim is approved without asking anybody", async () => {
   const { result, asks } = await run(agent, "submit", { ...claim, amount: 50 });
-  assert.deepEqual(result, { status: "approved", amount: 50, costCentre: "general", comment: null, decidedBy: "policy" });
+  assert.deepEqual(result, {
+    status: "approved",
+    amount: 50,
+    costCentre: "general",
+    comment: null,
+    decidedBy: "policy",
+  });
   assert.deepEqual(asks, []);
 });
 
@@ -38,9 +44,10 @@ test("a claim that is sent back is edited and decided again", async () => {
   });
   assert.equal(result.status, "approved");
   assert.equal(result.amount, 90);
-  assert.deepEqual(asks.map((ask) => (ask.kind === "pause" ? ask.approval_request_id : ask.kind)), [
-    "ai", "approval-1", "changes-1", "ai", "approval-2",
-  ]);
+  assert.deepEqual(
+    asks.map((ask) => (ask.kind === "pause" ? ask.approval_request_id : ask.kind)),
+    ["ai", "approval-1", "changes-1", "ai", "approval-2"],
+  );
 });
 
 test("a rejected, a withdrawn and a forgotten claim are paid nothing", async () => {

@@ -4,24 +4,36 @@ import { type Agent, ai, call, pause, sleep } from "countersign";
 import * as z from "zod";
 
 export function addConcurrency(agent: Agent): void {
-  agent.function("all", { description: "Asks `a`, `b` and `c` at once, and tells the order of the answers." }, async () => {
-    const order: string[] = [];
-    const ask = async (user: string) => {
-      const answer = await ai({ user });
-      order.push(user);
-      return answer;
-    };
-    return { answers: await Promise.all([ask("a"), ask("b"), ask("c")]), order };
-  });
+  agent.function(
+    "all",
+    { description: "Asks `a`, `b` and `c` at once, and tells the order of the answers." },
+    async () => {
+      const order: string[] = [];
+      const ask = async (user: string) => {
+        const answer = await ai({ user });
+        order.push(user);
+        return answer;
+      };
+      return { answers: await Promise.all([ask("a"), ask("b"), ask("c")]), order };
+    },
+  );
 
   agent.function("all_settled", { description: "Asks a model and calls, beside something that fails." }, async () => {
-    const ends = await Promise.allSettled([ai({ user: "a" }), call("a.b", { x: 1 }), Promise.reject(new RangeError("no"))]);
+    const ends = await Promise.allSettled([
+      ai({ user: "a" }),
+      call("a.b", { x: 1 }),
+      Promise.reject(new RangeError("no")),
+    ]);
     return ends.map((end) => (end.status === "fulfilled" ? { ok: end.value } : { error: String(end.reason) }));
   });
 
-  agent.function("any", { description: "Takes the first answer, and not a failure that is there before." }, async () => {
-    return { first: await Promise.any([Promise.reject(new Error("no")), ai({ user: "a" }), ai({ user: "b" })]) };
-  });
+  agent.function(
+    "any",
+    { description: "Takes the first answer, and not a failure that is there before." },
+    async () => {
+      return { first: await Promise.any([Promise.reject(new Error("no")), ai({ user: "a" }), ai({ user: "b" })]) };
+    },
+  );
 
   agent.function(
     "race",
@@ -54,10 +66,14 @@ export function addConcurrency(agent: Agent): void {
     return seen;
   });
 
-  agent.function("forgotten", { description: "Returns while two asks are open, one of which nothing awaits." }, async () => {
-    void call("a.b", "forgotten");
-    const slow = pause({ approvalRequestId: "never-decided" });
-    const first = await Promise.race([ai({ user: "a" }), slow.then(() => "decided")]);
-    return { first };
-  });
+  agent.function(
+    "forgotten",
+    { description: "Returns while two asks are open, one of which nothing awaits." },
+    async () => {
+      void call("a.b", "forgotten");
+      const slow = pause({ approvalRequestId: "never-decided" });
+      const first = await Promise.race([ai({ user: "a" }), slow.then(() => "decided")]);
+      return { first };
+    },
+  );
 }

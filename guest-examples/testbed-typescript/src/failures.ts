@@ -40,12 +40,16 @@ export function addFailures(agent: Agent): void {
     throw "just a text";
   });
 
-  agent.function("throw_in_timer", { description: "Throws in the callback of a timer, which nobody can catch." }, async () => {
-    setTimeout(() => {
-      throw new OutOfStock("in a timer");
-    }, 5);
-    await sleep(100_000);
-  });
+  agent.function(
+    "throw_in_timer",
+    { description: "Throws in the callback of a timer, which nobody can catch." },
+    async () => {
+      setTimeout(() => {
+        throw new OutOfStock("in a timer");
+      }, 5);
+      await sleep(100_000);
+    },
+  );
 
   agent.function("uncaught_call", { description: "Lets the failure of a wrong argument through." }, async () => {
     await ai({ user: "a" });
@@ -74,7 +78,10 @@ export function addFailures(agent: Agent): void {
       description: "Takes a plain JSON Schema.",
       input: {
         type: "object",
-        properties: { amount: { type: "number", exclusiveMinimum: 0 }, tags: { type: "array", items: { type: "string" } } },
+        properties: {
+          amount: { type: "number", exclusiveMinimum: 0 },
+          tags: { type: "array", items: { type: "string" } },
+        },
         required: ["amount"],
       },
       output: z.object({ doubled: z.number(), tags: z.string() }),

@@ -59,7 +59,11 @@ export function addGivingUp(agent: Agent): void {
     controller.abort(new Error("no longer wanted"));
     const ends = await both;
     const last = await ai({ user: "b" });
-    return { answer, last, ends: ends.map((end) => (end.status === "fulfilled" ? end.value.decision : end.reason.message)) };
+    return {
+      answer,
+      last,
+      ends: ends.map((end) => (end.status === "fulfilled" ? end.value.decision : end.reason.message)),
+    };
   });
 
   agent.function("abandon", { description: "Gives an ask up at once, and asks it again." }, async () => {

@@ -22,12 +22,16 @@ async function report<T>(answer: Promise<T>): Promise<{ ok: T } | { error: strin
 }
 
 export function addModels(agent: Agent): void {
-  agent.function("structured", { description: "Asks for an answer of a Zod schema, and for one of a JSON Schema." }, async () => {
-    const zod = await report(ai({ user: "Score it.", schema: Score }));
-    const json = await report(ai({ user: "Score it again.", schema: jsonScore }));
-    const stars: number[] = [zod, json].map((score) => ("ok" in score ? score.ok.stars : 0));
-    return { zod, json, stars };
-  });
+  agent.function(
+    "structured",
+    { description: "Asks for an answer of a Zod schema, and for one of a JSON Schema." },
+    async () => {
+      const zod = await report(ai({ user: "Score it.", schema: Score }));
+      const json = await report(ai({ user: "Score it again.", schema: jsonScore }));
+      const stars: number[] = [zod, json].map((score) => ("ok" in score ? score.ok.stars : 0));
+      return { zod, json, stars };
+    },
+  );
 
   agent.function("prompt", { description: "Asks a prompt of every part, and tells who answered." }, async () => {
     return completion({

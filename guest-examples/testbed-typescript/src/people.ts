@@ -57,14 +57,18 @@ export function addPeople(agent: Agent): void {
     async ({ id, timeoutMs }) => report(waitForResume(id, { timeoutMs })),
   );
 
-  agent.function("pauses_and_wait", { description: "Pauses under `a` and `b`, and waits for `b` by its name." }, async () => {
-    const reviews = await Promise.all([
-      pause({ approvalRequestId: "a", expiresInMs: 50 }),
-      pause({ approvalRequestId: "b", expiresInMs: 50 }),
-      waitForResume("b"),
-    ]);
-    return reviews.map(({ decision }) => decision);
-  });
+  agent.function(
+    "pauses_and_wait",
+    { description: "Pauses under `a` and `b`, and waits for `b` by its name." },
+    async () => {
+      const reviews = await Promise.all([
+        pause({ approvalRequestId: "a", expiresInMs: 50 }),
+        pause({ approvalRequestId: "b", expiresInMs: 50 }),
+        waitForResume("b"),
+      ]);
+      return reviews.map(({ decision }) => decision);
+    },
+  );
 
   agent.function("twice", { description: "Pauses twice under one id." }, async () => {
     return [await report(pause({ approvalRequestId: "x" })), await report(pause({ approvalRequestId: "x" }))].map(

@@ -21,7 +21,10 @@ export function addSources(agent: Agent): void {
 
   agent.function(
     "log",
-    { description: "Prints so many lines to both streams, before and after asking a model.", input: z.object({ lines: z.int() }) },
+    {
+      description: "Prints so many lines to both streams, before and after asking a model.",
+      input: z.object({ lines: z.int() }),
+    },
     async ({ lines }) => {
       const print = (when: string) => {
         for (let i = 0; i < lines; i++) {

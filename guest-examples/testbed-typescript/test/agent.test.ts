@@ -15,7 +15,15 @@ const CASES: [name: string, input: unknown, end: object | string][] = [
   ["any", null, {}],
   ["race", { timeoutMs: 1_000 }, {}],
   ["fan_out", { target: "a.b", inputs: [1, "2", null] }, [1, "2", null]],
-  ["stream", null, [["echo: a", "echo: a"], ["echo: b", "echo: b"], ["echo: c", "echo: c"]]],
+  [
+    "stream",
+    null,
+    [
+      ["echo: a", "echo: a"],
+      ["echo: b", "echo: b"],
+      ["echo: c", "echo: c"],
+    ],
+  ],
   ["forgotten", null, {}],
   ["timeout", { ms: 20 }, { decision: "approved" }],
   ["timeout_work", { ms: 20 }, {}],
@@ -80,7 +88,8 @@ const ORDERS: Record<string, (op: number) => number> = {
 for (const [name, input, end] of CASES) {
   for (const [order, delay] of Object.entries(ORDERS)) {
     test(`${name} ends and replays, answered ${order}`, async () => {
-      const answers = (ask: AskRecord, op: number) => (ask.kind === "sleep" ? undefined : after(delay(op), answer(ask)));
+      const answers = (ask: AskRecord, op: number) =>
+        ask.kind === "sleep" ? undefined : after(delay(op), answer(ask));
       const { result, error } = await run(agent, name, input, { answers });
       if (typeof end === "string") assert.equal(error?.code, end);
       else {
@@ -93,12 +102,18 @@ for (const [name, input, end] of CASES) {
 
 test("every function of the agent is tested, but those that never end", () => {
   const tested = new Set(CASES.map(([name]) => name));
-  const untested = agent.manifest().functions.map(({ name }) => name).filter((name) => !tested.has(name));
+  const untested = agent
+    .manifest()
+    .functions.map(({ name }) => name)
+    .filter((name) => !tested.has(name));
   assert.deepEqual(untested, ["twice", "spin", "grow", "recurse"]);
 });
 
 test("a second pause under one id fails", async () => {
-  assert.deepEqual((await run(agent, "twice", null, { answers: [approved()] })).result, ["approved", "pause_duplicate_id"]);
+  assert.deepEqual((await run(agent, "twice", null, { answers: [approved()] })).result, [
+    "approved",
+    "pause_duplicate_id",
+  ]);
 });
 
 /** Of a value those parts that another has. */

@@ -21,6 +21,7 @@ pub(crate) struct Version {
 /// What a component says about itself.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Manifest {
+    pub(crate) name: String,
     pub(crate) functions: Vec<Function>,
 }
 
@@ -29,6 +30,8 @@ pub(crate) struct Manifest {
 pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) description: Option<String>,
+    #[serde(default)]
+    pub(crate) input_schema: Option<Value>,
 }
 
 /// Where an execution stands.
@@ -156,10 +159,16 @@ impl PauseStatus {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Pause {
     pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) execution: String,
     pub(crate) agent: Option<String>,
     pub(crate) function: Option<String>,
     pub(crate) approval_request_url: Option<String>,
     pub(crate) title: Option<String>,
+    #[serde(default)]
+    pub(crate) payload: Option<Value>,
+    #[serde(default)]
+    pub(crate) response_schema: Option<Value>,
     #[serde(default)]
     pub(crate) choices: Vec<String>,
     pub(crate) status: PauseStatus,

@@ -1,7 +1,7 @@
 //! The HTTP client of the commands.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
@@ -24,7 +24,7 @@ const PAGES_MAX: usize = 2_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
-    url: String,
+    pub(crate) url: String,
     key: Option<String>,
 }
 
@@ -235,6 +235,16 @@ pub(crate) fn find_key(url: &str, given: Option<&str>) -> Result<String, Failure
     let data_dir = std::env::var_os("COUNTERSIGN_DATA_DIR")
         .filter(|dir| !dir.is_empty())
         .map_or_else(crate::config::default_data_dir, PathBuf::from);
+    key_in(&data_dir)
+}
+
+/// A client for a host on this machine, with the key that it left in its data directory.
+pub(crate) fn from_data_dir(url: &str, data_dir: &Path) -> Result<Client, Failure> {
+    Client::new(url, Some(key_in(data_dir)?))
+}
+
+fn key_in(data_dir: &Path) -> Result<String, Failure> {
+    let ask = "pass --api-key or set COUNTERSIGN_API_KEY";
     let file = data_dir.join("api-key");
     let text = std::fs::read_to_string(&file).map_err(|error| {
         Failure::Usage(format!("no API key: {ask}. `countersign serve` leaves one in {} ({error})", file.display()))

@@ -79,15 +79,15 @@ async fn perform(
 }
 
 /// What usually ends a program. Here it ends the host first.
-struct Signals {
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
 impl Signals {
-    /// From now on none of them ends the demo by itself.
-    fn new() -> std::io::Result<Self> {
+    /// From now on none of them ends this process by itself.
+    pub(super) fn new() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -95,8 +95,8 @@ impl Signals {
         })
     }
 
-    /// Waits for one.
-    async fn next(&mut self) {
+    /// Waits for one. Safe to be dropped.
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => (),
             _ = self.terminate.recv() => (),

@@ -8,9 +8,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reqwest::{Body, Method};
 
 use super::api::Version;
+use super::build;
 use super::client::{Client, Reply, segment};
 use super::failure::Failure;
 use super::output::{Output, Style};
+use super::project::Project;
 use super::table::Table;
 use super::text::{bytes, clean, count};
 use super::time;
@@ -29,23 +31,45 @@ const PIECE_BYTES: usize = 64 * 1024;
 #[command(after_help = "The same bytes as the active version change nothing. Running executions stay on their version.
 
 Examples:
+  countersign deploy .
+  countersign deploy hello --name hello-staging
   countersign deploy target/publisher.wasm --name publisher")]
 pub(crate) struct DeployArgs {
-    /// The component: a WebAssembly file of at most 32 MiB
-    #[arg(value_name = "FILE.wasm")]
-    file: PathBuf,
-    /// The agent that it becomes the next version of: 1 to 64 of a-z 0-9 _ -, starting with a letter
+    /// A project, which is built first; or a component: a WebAssembly file of at most 32 MiB
+    #[arg(value_name = "DIR|FILE.wasm")]
+    source: PathBuf,
+    /// The agent that it becomes the next version of: 1 to 64 of a-z 0-9 _ -, starting with a letter [default for a
+    /// project: its name]
     #[arg(long, value_name = "AGENT")]
-    name: String,
+    name: Option<String>,
+    #[command(flatten)]
+    how: build::How,
 }
 
-/// Uploads a component and prints what the host found in it.
-pub(crate) async fn deploy(args: &DeployArgs, client: &Client, out: Output) -> Result<(), Failure> {
-    let component = tokio::fs::read(&args.file)
-        .await
-        .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", args.file.display())))?;
+/// Uploads a component, built first if need be, and prints what the host found in it.
+///
+/// What is wrong with the command line is told before anything is built.
+pub(crate) async fn deploy(
+    args: &DeployArgs,
+    client: impl FnOnce() -> Result<Client, Failure>,
+    out: Output,
+) -> Result<(), Failure> {
+    let (client, agent, component) = if args.source.is_dir() {
+        let project = Project::find(&args.source, args.how.lang)?;
+        let client = client()?;
+        let built = build::build_aloud(&project, None, args.how.verbose, out).await?;
+        out.note(&out.paint(Style::Aside, &format!("built {}  {}", build::shown(&built.path), built.facts())));
+        (client, args.name.clone().unwrap_or(project.name), built.component)
+    } else {
+        let component = tokio::fs::read(&args.source)
+            .await
+            .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", args.source.display())))?;
+        let name = args.name.clone();
+        let name = name.ok_or_else(|| Failure::Usage("a component needs a name: --name AGENT".into()))?;
+        (client()?, name, component)
+    };
     let bar = progress(component.len(), out);
-    let reply = upload(client, &args.name, component, &bar).await;
+    let reply = upload(&client, &agent, component, &bar).await;
     bar.finish_and_clear();
     let reply = reply?;
     if out.json {
@@ -60,6 +84,10 @@ pub(crate) async fn deploy(args: &DeployArgs, client: &Client, out: Output) -> R
         let about = function.description.as_deref().map(|text| format!("  {}", clean(text))).unwrap_or_default();
         let target = format!("{}.{}", clean(&version.agent), clean(&function.name));
         out.line(&format!("  function   {target}{}", out.paint(Style::Aside, &about)))?;
+    }
+    if args.name.is_none() && version.manifest.name != version.agent {
+        let called = clean(&version.manifest.name);
+        out.note(&format!("Its code calls it {called}; to have it called so here: --name {called}"));
     }
     Ok(())
 }
@@ -130,5 +158,5 @@ pub(crate) async fn agents(client: &Client, out: Output) -> Result<(), Failure> 
             names,
         ]);
     }
-    Ok(out.table(&table, "No agents yet. Upload one: countersign deploy FILE.wasm --name AGENT")?)
+    Ok(out.table(&table, "No agents yet. Upload one: countersign deploy DIR, or FILE.wasm --name AGENT")?)
 }

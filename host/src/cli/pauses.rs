@@ -92,7 +92,7 @@ pub(crate) async fn pauses(args: &PausesArgs, client: &Client, out: Output) -> R
 }
 
 /// What a pause is about, in a few words.
-fn about(pause: &Pause) -> String {
+pub(crate) fn about(pause: &Pause) -> String {
     let target = match (&pause.agent, &pause.function) {
         (Some(agent), Some(function)) => format!("{agent}.{function}"),
         _ => String::new(),

@@ -155,15 +155,15 @@ impl Timeline {
 
 /// What a journal entry says, in words.
 #[derive(Debug, PartialEq)]
-struct Told {
-    what: &'static str,
-    about: String,
-    asked: Option<String>,
-    answered: Option<String>,
+pub(crate) struct Told {
+    pub(crate) what: &'static str,
+    pub(crate) about: String,
+    pub(crate) asked: Option<String>,
+    pub(crate) answered: Option<String>,
 }
 
 impl Told {
-    fn of(ask: &Value, answer: &Value) -> Self {
+    pub(crate) fn of(ask: &Value, answer: &Value) -> Self {
         let text = |name: &str| ask.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let answered = |name: &str| Some(find(answer, name).map_or_else(|| compact(answer), str::to_owned));
         match ask.get("kind").and_then(Value::as_str) {

@@ -106,7 +106,7 @@ pub enum Invalid {
 }
 
 /// Looks through the component. Bounded by its size; runs nothing of it.
-pub(super) fn check(wasm: &[u8]) -> Result<(), Invalid> {
+pub fn check(wasm: &[u8]) -> Result<(), Invalid> {
     if wasm.len() > COMPONENT_BYTES_MAX {
         return Err(Invalid::TooLarge(wasm.len()));
     }

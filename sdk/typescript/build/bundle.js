@@ -121,7 +121,7 @@ function outputs(result) {
 }
 
 /**
- * Of a source map, what it takes to say in a stack where the author's code was, and nothing of what is not the author's.
+ * Of a source map, what it takes to say in a stack where the author's code was, and nothing else.
  *
  * @param {Project} project
  * @param {{sources: string[], mappings: string}} map
@@ -133,7 +133,13 @@ function compact(project, map) {
     const kept = [];
     for (const segment of line) {
       const theirs = segment.length > 1 && isTheirs[/** @type {number} */ (segment[1])];
-      if (theirs) kept.push([segment[0], /** @type {number} */ (segment[1]), /** @type {number} */ (segment[2]), /** @type {number} */ (segment[3])]);
+      if (theirs)
+        kept.push([
+          segment[0],
+          /** @type {number} */ (segment[1]),
+          /** @type {number} */ (segment[2]),
+          /** @type {number} */ (segment[3]),
+        ]);
       else if (kept.length > 0 && kept.at(-1)?.length !== 1) kept.push([segment[0]]);
     }
     return kept;

@@ -27,13 +27,17 @@ export async function describe(project) {
   const manifest = load(project, code, map);
   if (manifest.functions.length === 0) {
     throw new BuildFailure(
-      `the agent ${manifest.name} has no functions: add one with \`.function("name", …)\` in ${shown(project, project.entry)}`,
+      `the agent ${manifest.name} has no functions: add one with \`.function("name", …)\` in ` +
+        shown(project, project.entry),
     );
   }
-  if (manifest.functions.length > FUNCTIONS_MAX) throw new BuildFailure(`an agent has at most ${FUNCTIONS_MAX} functions`);
+  if (manifest.functions.length > FUNCTIONS_MAX)
+    throw new BuildFailure(`an agent has at most ${FUNCTIONS_MAX} functions`);
   const bytes = Buffer.byteLength(JSON.stringify(manifest));
   if (bytes > MANIFEST_BYTES_MAX) {
-    throw new BuildFailure(`the agent's schemas and descriptions are ${bytes} bytes; at most ${MANIFEST_BYTES_MAX} are taken`);
+    throw new BuildFailure(
+      `the agent's schemas and descriptions are ${bytes} bytes; at most ${MANIFEST_BYTES_MAX} are taken`,
+    );
   }
   return manifest;
 }
@@ -45,7 +49,7 @@ export async function describe(project) {
  * @returns {Manifest}
  */
 function load(project, code, map) {
-  // A realm without Node's globals, as the component will be: what is given here is what the engine has besides ECMAScript.
+  // A realm without Node's globals, as the component will be. What is given here, the engine has besides ECMAScript.
   const realm = vm.createContext({ atob, btoa, DOMException, performance: {}, queueMicrotask }, { name: "component" });
   try {
     vm.runInContext(code, realm, { filename: BUNDLE, timeout: LOAD_MS_MAX });
@@ -70,7 +74,8 @@ function explained(project, error, map) {
     );
   }
   if (error?.code === "ERR_SCRIPT_EXECUTION_TIMEOUT") {
-    return `the agent's modules were not loaded after ${LOAD_MS_MAX / 1000} seconds: what is done at the top of a module is done at build time`;
+    const seconds = LOAD_MS_MAX / 1000;
+    return `the agent's modules were not loaded after ${seconds} seconds: the top of a module runs at build time`;
   }
   const frame = placed(project, String(error?.stack ?? ""), map);
   return `the agent cannot be loaded: ${error?.name ?? "Error"}: ${error?.message ?? error}${frame}`;

@@ -11,8 +11,18 @@ import { progress } from "./main.js";
 
 /** What is checked in a project without a tsconfig.json. */
 const OPTIONS = [
-  "--strict", "--target", "es2024", "--lib", "es2024", "--module", "esnext", "--moduleResolution", "bundler",
-  "--skipLibCheck", "--types", fileURLToPath(new URL("../types/globals.d.ts", import.meta.url)),
+  "--strict",
+  "--target",
+  "es2024",
+  "--lib",
+  "es2024",
+  "--module",
+  "esnext",
+  "--moduleResolution",
+  "bundler",
+  "--skipLibCheck",
+  "--types",
+  fileURLToPath(new URL("../types/globals.d.ts", import.meta.url)),
 ];
 
 /** @param {import("./project.js").Project} project */
@@ -22,7 +32,11 @@ export async function typeCheck(project) {
   progress("Checking types");
   const config = path.join(project.folder, "tsconfig.json");
   const what = existsSync(config) ? ["--project", config] : [...OPTIONS, project.entry];
-  const { code, output } = await run(compiler, ["--noEmit", "--pretty", String(process.stderr.isTTY === true), ...what], project.folder);
+  const { code, output } = await run(
+    compiler,
+    ["--noEmit", "--pretty", String(process.stderr.isTTY === true), ...what],
+    project.folder,
+  );
   if (code !== 0) throw new BuildFailure(`the types do not fit (\`--no-check\` builds anyway)\n\n${output.trim()}`);
 }
 

@@ -77,7 +77,8 @@ export class Agent {
     if (typeof options === "function") return this.function(name, {}, options);
     mustBeName("a function's name", name);
     if (this.#functions.has(name)) throw new TypeError(`the agent has two functions of the name \`${name}\``);
-    if (typeof handler !== "function") throw new TypeError(`the function \`${name}\` has no handler: pass one, as the last argument`);
+    if (typeof handler !== "function")
+      throw new TypeError(`the function \`${name}\` has no handler: pass one, as the last argument`);
     if (this.#functions.size === FUNCTIONS_MAX) throw new TypeError(`an agent has at most ${FUNCTIONS_MAX} functions`);
     this.#functions.set(name, {
       description: options.description,
@@ -111,7 +112,9 @@ export class Agent {
 
 function mustBeName(what: string, name: unknown): void {
   if (typeof name === "string" && NAME.test(name)) return;
-  throw new TypeError(`${what} must be 1 to 64 of the characters a-z 0-9 _ -, starting with a letter, not ${JSON.stringify(name)}`);
+  throw new TypeError(
+    `${what} must be 1 to 64 of the characters a-z 0-9 _ -, starting with a letter, not ${JSON.stringify(name)}`,
+  );
 }
 
 function ready(what: string, schema: Schema | undefined, direction: "input" | "output"): Check<unknown> | undefined {

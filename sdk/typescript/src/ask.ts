@@ -23,7 +23,7 @@ export class Ask<T> extends Promise<T> {
     return Promise;
   }
 
-  /** Gives the ask up, if it is still open: its promise is rejected with `reason`, its pause closed, its call cancelled. */
+  /** Gives the ask up, if it is open: its promise is rejected with `reason`, its pause closed, its call cancelled. */
   abandon(reason: unknown = new DOMException("the ask was given up", "AbortError")): void {
     this.#giveUp?.(reason);
   }

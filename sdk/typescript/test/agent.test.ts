@@ -39,11 +39,18 @@ test("names that a host refuses are refused when they are given", () => {
   const agent = new Agent({ name: "a" }).function("f", () => 1);
   assert.throws(() => agent.function("f", () => 2), /two functions of the name `f`/);
   assert.throws(() => agent.function("g", {}, undefined as any), /has no handler/);
-  assert.throws(() => agent.function("h", { input: z.date() }, () => 1), /the input schema of `h`.*Date cannot be represented/);
+  assert.throws(
+    () => agent.function("h", { input: z.date() }, () => 1),
+    /the input schema of `h`.*Date cannot be represented/,
+  );
 });
 
 test("an input that does not fit names its field, whatever wrote the schema", async () => {
-  const nested = { type: "object", properties: { list: { type: "array", items: { type: "integer" } } }, required: ["list"] } as const;
+  const nested = {
+    type: "object",
+    properties: { list: { type: "array", items: { type: "integer" } } },
+    required: ["list"],
+  } as const;
   const agent = new Agent({ name: "a" })
     .function("zod", { input: z.object({ list: z.array(z.int()) }) }, ({ list }) => list.length)
     .function("json", { input: nested }, ({ list }) => list.length);
@@ -113,7 +120,12 @@ test("a result that is no JSON, or does not fit its schema, is an error", async 
 });
 
 test("a model's answer is parsed and checked", async () => {
-  const Score = z.object({ stars: z.int().max(5).refine((n) => n !== 3, "not three") });
+  const Score = z.object({
+    stars: z
+      .int()
+      .max(5)
+      .refine((n) => n !== 3, "not three"),
+  });
   const agent = new Agent({ name: "a" }).function("f", async () => {
     const { stars } = await ai({ user: "u", schema: Score });
     const twice: number = stars * 2;

@@ -11,7 +11,13 @@ test("a function returns what it computes from its answers", async () => {
   const { result, asks } = await run(agent, "f", { brief: "Spring" }, { answers: ["A draft"] });
   assert.equal(result, "A draft!");
   assert.deepEqual(asks, [
-    { kind: "ai", messages: [{ role: "system", content: "Be brief." }, { role: "user", content: "Spring" }] },
+    {
+      kind: "ai",
+      messages: [
+        { role: "system", content: "Be brief." },
+        { role: "user", content: "Spring" },
+      ],
+    },
   ]);
 });
 
@@ -22,13 +28,19 @@ test("the fields of an ask stand in the journal's order and absent ones are left
     await call("a.b", { x: [1, "ü"] });
     await sleep(0.2);
   });
-  const { asks } = await run(agent, "f", null, { answers: [{}, "x", 1].map((answer, i) => (i === 0 ? approvedYes : answer)) });
-  assert.deepEqual(asks.map((ask) => JSON.stringify(ask)), [
-    '{"kind":"pause","approval_request_id":"x","expires_in_ms":5400000,"title":"T","payload":"{\\"a\\":null}","choices":["yes"]}',
-    '{"kind":"ai","messages":[{"role":"user","content":"u"}],"model":"m","temperature":0.5,"max_tokens":9}',
-    '{"kind":"call","target":"a.b","input":"{\\"x\\":[1,\\"ü\\"]}"}',
-    '{"kind":"sleep","duration_ms":1}',
-  ]);
+  const { asks } = await run(agent, "f", null, {
+    answers: [{}, "x", 1].map((answer, i) => (i === 0 ? approvedYes : answer)),
+  });
+  assert.deepEqual(
+    asks.map((ask) => JSON.stringify(ask)),
+    [
+      '{"kind":"pause","approval_request_id":"x","expires_in_ms":5400000,' +
+        '"title":"T","payload":"{\\"a\\":null}","choices":["yes"]}',
+      '{"kind":"ai","messages":[{"role":"user","content":"u"}],"model":"m","temperature":0.5,"max_tokens":9}',
+      '{"kind":"call","target":"a.b","input":"{\\"x\\":[1,\\"ü\\"]}"}',
+      '{"kind":"sleep","duration_ms":1}',
+    ],
+  );
 });
 const approvedYes = Object.assign(approved(), { decision: "yes" });
 
@@ -51,7 +63,13 @@ test("a timeout gives an ask up and tells the host", async () => {
   });
   const { result, journal } = await run(agent, "f", null, { answers: [never(), "ok"] });
   assert.equal(result, "ok");
-  assert.deepEqual(journal.map(({ op, ask }) => [op, ask.kind]), [[1, "sleep"], [2, "ai"]]);
+  assert.deepEqual(
+    journal.map(({ op, ask }) => [op, ask.kind]),
+    [
+      [1, "sleep"],
+      [2, "ai"],
+    ],
+  );
 });
 
 test("a timeout that is not needed gives its own sleep up", async () => {
@@ -62,7 +80,10 @@ test("a timeout that is not needed gives its own sleep up", async () => {
   });
   const { result, journal } = await run(agent, "f", null, { answers: [approved()] });
   assert.equal(result, "approved");
-  assert.deepEqual(journal.map(({ op }) => op), [0, 2]);
+  assert.deepEqual(
+    journal.map(({ op }) => op),
+    [0, 2],
+  );
 });
 
 test("work of a timeout is told by its signal", async () => {
@@ -72,11 +93,16 @@ test("work of a timeout is told by its signal", async () => {
   });
   const { result, journal } = await run(agent, "f", null, { answers: ["a", after(60, "b")] });
   assert.equal(result, "TimeoutError");
-  assert.deepEqual(journal.map(({ op }) => op), [0, 1]);
+  assert.deepEqual(
+    journal.map(({ op }) => op),
+    [0, 1],
+  );
 });
 
 test("an aborted signal asks nothing", async () => {
-  const agent = agentOf(async () => ai({ user: "a", signal: AbortSignal.abort(new Error("no")) }).catch((e: Error) => e.message));
+  const agent = agentOf(async () =>
+    ai({ user: "a", signal: AbortSignal.abort(new Error("no")) }).catch((e: Error) => e.message),
+  );
   const { result, asks } = await run(agent, "f");
   assert.equal(result, "no");
   assert.deepEqual(asks, []);
@@ -126,7 +152,12 @@ test("arguments of a wrong type reject before anything is asked", async () => {
 });
 
 test("a lone surrogate is replaced where it would end the component", async () => {
-  const { asks } = await run(agentOf(() => ai({ user: "\ud800x" })), "f", null, { answers: ["ok"] });
+  const { asks } = await run(
+    agentOf(() => ai({ user: "\ud800x" })),
+    "f",
+    null,
+    { answers: ["ok"] },
+  );
   assert.deepEqual(asks, [{ kind: "ai", messages: [{ role: "user", content: "\ufffdx" }] }]);
 });
 
@@ -135,7 +166,10 @@ test("an ask outside of a function says so", async () => {
 });
 
 test("waiting for what nothing settles is stuck and not silent", async () => {
-  const { error, log } = await run(agentOf(() => new Promise(() => {})), "f");
+  const { error, log } = await run(
+    agentOf(() => new Promise(() => {})),
+    "f",
+  );
   assert.equal(error?.code, "stuck");
   assert.match(log[0]?.text ?? "", /it can never go on/);
 });

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
@@ -17,7 +26,10 @@ function project(files: Record<string, string>): string {
   mkdirSync(path.join(folder, "node_modules"));
   symlinkSync(SDK, path.join(folder, "node_modules", "countersign"), "junction");
   symlinkSync(path.join(SDK, "node_modules", "zod"), path.join(folder, "node_modules", "zod"), "junction");
-  for (const [name, content] of Object.entries({ "package.json": '{"name":"@me/my_agent","type":"module"}', ...files })) {
+  for (const [name, content] of Object.entries({
+    "package.json": '{"name":"@me/my_agent","type":"module"}',
+    ...files,
+  })) {
     mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
     writeFileSync(path.join(folder, name), content);
   }
@@ -61,14 +73,30 @@ test("package.json may name another entry, and it may be JavaScript", () => {
 /** What is wrong, the entry file, and what the build says of it. */
 const FAILURES: [what: string, files: Record<string, string>, said: RegExp][] = [
   ["no entry", {}, /found no entry file in .*write the agent in src\/agent\.ts/],
-  ["an entry that is not there", { "package.json": '{"countersign":{"entry":"a.ts"}}' }, /names the entry a\.ts, but there is no such file/],
+  [
+    "an entry that is not there",
+    { "package.json": '{"countersign":{"entry":"a.ts"}}' },
+    /names the entry a\.ts, but there is no such file/,
+  ],
   ["a package.json that is no JSON", { "package.json": "{" }, /package\.json: /],
   ["no default export", { "agent.ts": "export const x = 1;" }, /agent\.ts has no default export that is an `Agent`/],
-  ["a default export of another kind", { "agent.ts": "export default 5;" }, /agent\.ts has no default export that is an `Agent`/],
-  ["no functions", { "agent.ts": 'import { Agent } from "countersign"; export default new Agent({ name: "a" });' }, /has no functions: add one/],
+  [
+    "a default export of another kind",
+    { "agent.ts": "export default 5;" },
+    /agent\.ts has no default export that is an `Agent`/,
+  ],
+  [
+    "no functions",
+    { "agent.ts": 'import { Agent } from "countersign"; export default new Agent({ name: "a" });' },
+    /has no functions: add one/,
+  ],
   [
     "a duplicate function",
-    { "agent.ts": 'import { Agent } from "countersign";\nconst a = new Agent({ name: "a" }).function("f", () => 1);\nexport default a.function("f", () => 2);' },
+    {
+      "agent.ts":
+        'import { Agent } from "countersign";\nconst a = new Agent({ name: "a" }).function("f", () => 1);\n' +
+        'export default a.function("f", () => 2);',
+    },
     /two functions of the name `f`\s+at agent\.ts:3:\d+/,
   ],
   [
@@ -81,13 +109,33 @@ const FAILURES: [what: string, files: Record<string, string>, said: RegExp][] = 
     { "agent.ts": `import { readFile } from "node:fs/promises";\n${AGENT}\nvoid readFile;` },
     /node:fs\/promises is a module of Node, and an agent runs without Node[\s\S]*agent\.ts:1:/,
   ],
-  ["a required module of Node", { "agent.ts": `${AGENT}\n// @ts-ignore\nconst x = require("fs");` }, /fs is a module of Node[\s\S]*agent\.ts:5:/],
-  ["a package of the network", { "agent.ts": `// @ts-ignore\nimport axios from "axios";\n${AGENT}\nvoid axios;` }, /axios cannot work in an agent[\s\S]*agent\.ts:2:/],
-  ["a package that is not installed", { "agent.ts": `// @ts-ignore\nimport x from "nowhere";\n${AGENT}\nvoid x;` }, /Could not resolve "nowhere"[\s\S]*agent\.ts:2:/],
+  [
+    "a required module of Node",
+    { "agent.ts": `${AGENT}\n// @ts-ignore\nconst x = require("fs");` },
+    /fs is a module of Node[\s\S]*agent\.ts:5:/,
+  ],
+  [
+    "a package of the network",
+    { "agent.ts": `// @ts-ignore\nimport axios from "axios";\n${AGENT}\nvoid axios;` },
+    /axios cannot work in an agent[\s\S]*agent\.ts:2:/,
+  ],
+  [
+    "a package that is not installed",
+    { "agent.ts": `// @ts-ignore\nimport x from "nowhere";\n${AGENT}\nvoid x;` },
+    /Could not resolve "nowhere"[\s\S]*agent\.ts:2:/,
+  ],
   ["a syntax error", { "agent.ts": "export default new {" }, /agent\.ts[:(]1/],
   ["a type error", { "agent.ts": `${AGENT}\nconst n: number = "text";` }, /agent\.ts\(4,7\): error TS2322/],
-  ["a global that is not there", { "agent.ts": `${AGENT}\nvoid fetch("https://example.com");` }, /agent\.ts\(4,6\): error TS2304: Cannot find name 'fetch'/],
-  ["an error at the top", { "agent.ts": `${AGENT}\nthrow new RangeError("at the top");` }, /cannot be loaded: RangeError: at the top\s+at agent\.ts:4:7/],
+  [
+    "a global that is not there",
+    { "agent.ts": `${AGENT}\nvoid fetch("https://example.com");` },
+    /agent\.ts\(4,6\): error TS2304: Cannot find name 'fetch'/,
+  ],
+  [
+    "an error at the top",
+    { "agent.ts": `${AGENT}\nthrow new RangeError("at the top");` },
+    /cannot be loaded: RangeError: at the top\s+at agent\.ts:4:7/,
+  ],
   ["a loop at the top", { "agent.ts": `${AGENT}\nfor (;;);` }, /were not loaded after 10 seconds/],
   ["an ask at the top", { "agent.ts": `${AGENT}\ncrypto.randomUUID();` }, /drawn while a function runs/],
 ];
@@ -104,13 +152,19 @@ for (const [what, files, said] of FAILURES) {
 test("a folder or an option that is not there is named", () => {
   const folder = project({});
   assert.match(build(folder, "--nonsense").stderr, /Unknown option '--nonsense'[\s\S]*Usage: countersign-build/);
-  const missing = spawnSync(process.execPath, [path.join(SDK, "bin", "countersign-build.js"), "/nowhere"], { encoding: "utf8" });
+  const missing = spawnSync(process.execPath, [path.join(SDK, "bin", "countersign-build.js"), "/nowhere"], {
+    encoding: "utf8",
+  });
   assert.match(missing.stderr, /error: there is no folder/);
 });
 
-test("the contract that comes with this package is the repository's", { skip: !existsSync(path.join(SDK, "../../wit")) }, () => {
-  for (const file of readdirSync(path.join(SDK, "../../wit"))) {
-    const [theirs, ours] = [path.join(SDK, "../../wit", file), path.join(SDK, "wit/deps/countersign", file)];
-    assert.equal(readFileSync(ours, "utf8"), readFileSync(theirs, "utf8"), `${file} differs: copy it here`);
-  }
-});
+test(
+  "the contract that comes with this package is the repository's",
+  { skip: !existsSync(path.join(SDK, "../../wit")) },
+  () => {
+    for (const file of readdirSync(path.join(SDK, "../../wit"))) {
+      const [theirs, ours] = [path.join(SDK, "../../wit", file), path.join(SDK, "wit/deps/countersign", file)];
+      assert.equal(readFileSync(ours, "utf8"), readFileSync(theirs, "utf8"), `${file} differs: copy it here`);
+    }
+  },
+);

@@ -50,19 +50,55 @@ test("values are shown as a programmer would write them", () => {
   const circular: Record<string, unknown> = { name: "c" };
   circular["self"] = circular;
   const cases: [unknown, string][] = [
-    ["it's", `"it's"`], [-0, "-0"], [5n, "5n"], [null, "null"], [undefined, "undefined"], [Symbol("s"), "Symbol(s)"],
-    [[], "[]"], [{}, "{}"], [[1, [2, [3]]], "[ 1, [ 2, [ 3 ] ] ]"], [{ "a-b": 1, c: "d" }, "{ 'a-b': 1, c: 'd' }"],
+    ["it's", `"it's"`],
+    [-0, "-0"],
+    [5n, "5n"],
+    [null, "null"],
+    [undefined, "undefined"],
+    [Symbol("s"), "Symbol(s)"],
+    [[], "[]"],
+    [{}, "{}"],
+    [[1, [2, [3]]], "[ 1, [ 2, [ 3 ] ] ]"],
+    [{ "a-b": 1, c: "d" }, "{ 'a-b': 1, c: 'd' }"],
     [new Point(1, new Point(2)), "Point { x: 1, y: Point { x: 2, y: undefined } }"],
-    [new Map([["k", 1]]), "Map(1) { 'k' => 1 }"], [new Set([1]), "Set(1) { 1 }"], [new Uint8Array(2), "Uint8Array(2) [ 0, 0 ]"],
-    [new Date(0), "1970-01-01T00:00:00.000Z"], [new Date(NaN), "Invalid Date"], [/a/g, "/a/g"], [circular, "{ name: 'c', self: [Circular] }"],
-    [class A {}, "[class A]"], [function f() {}, "[Function: f]"], [Object.create(null), "[Object: null prototype] {}"],
-    [{ get a() { return 1; } }, "{ a: [Getter] }"], [[1, , 3], "[ 1, <empty>, 3 ]"], [Promise.resolve(1), "Promise {}"],
+    [new Map([["k", 1]]), "Map(1) { 'k' => 1 }"],
+    [new Set([1]), "Set(1) { 1 }"],
+    [new Uint8Array(2), "Uint8Array(2) [ 0, 0 ]"],
+    [new Date(0), "1970-01-01T00:00:00.000Z"],
+    [new Date(NaN), "Invalid Date"],
+    [/a/g, "/a/g"],
+    [circular, "{ name: 'c', self: [Circular] }"],
+    [class A {}, "[class A]"],
+    [function f() {}, "[Function: f]"],
+    [Object.create(null), "[Object: null prototype] {}"],
+    [
+      {
+        get a() {
+          return 1;
+        },
+      },
+      "{ a: [Getter] }",
+    ],
+    [[1, , 3], "[ 1, <empty>, 3 ]"],
+    [Promise.resolve(1), "Promise {}"],
   ];
   for (const [value, shown] of cases) assert.equal(inspect(value), shown);
   const deep = { a: { b: { c: { d: { e: { f: 1 } } } } } };
   assert.match(inspect(deep), /\[Object\]/);
   assert.match(inspect(Array.from({ length: 150 }, (_, i) => i)), /\.\.\. 50 more/);
-  assert.match(inspect(new Proxy({}, { ownKeys() { throw new Error("no"); } })), /could not be shown/);
+  assert.match(
+    inspect(
+      new Proxy(
+        {},
+        {
+          ownKeys() {
+            throw new Error("no");
+          },
+        },
+      ),
+    ),
+    /could not be shown/,
+  );
   assert.equal(inspect({ long: "x".repeat(60), more: "y".repeat(30) }).split("\n").length, 4);
 });
 
@@ -97,8 +133,14 @@ test("a console groups and counts", () => {
 
 test("structuredClone copies what can be copied and refuses the rest", () => {
   const value: Record<string, unknown> = {
-    date: new Date(5), map: new Map([[{ k: 1 }, new Set([1, "a"])]]), bytes: new Uint8Array([1, 2]), list: [1, , 3],
-    error: new TypeError("x", { cause: "y" }), nothing: undefined, regexp: /a/giu, big: 5n,
+    date: new Date(5),
+    map: new Map([[{ k: 1 }, new Set([1, "a"])]]),
+    bytes: new Uint8Array([1, 2]),
+    list: [1, , 3],
+    error: new TypeError("x", { cause: "y" }),
+    nothing: undefined,
+    regexp: /a/giu,
+    big: 5n,
   };
   value["self"] = value;
   const copy = clone(value);
@@ -122,7 +164,10 @@ test("signals tell their listeners once", () => {
   assert.deepEqual(heard, ["onabort", "listener"]);
   assert.equal(controller.signal.reason, "why");
   assert.equal(any.aborted && any.reason, "why");
-  assert.throws(() => any.throwIfAborted(), (thrown) => thrown === "why");
+  assert.throws(
+    () => any.throwIfAborted(),
+    (thrown) => thrown === "why",
+  );
   assert.throws(() => new events.AbortSignal(), TypeError);
   assert.equal((events.AbortSignal.abort().reason as Error).name, "AbortError");
 });

@@ -17,8 +17,14 @@ test("a review says what was decided", async () => {
   });
   const { result } = await run(agent, "f", null, { answers: [approved({ feedback: "good", reviewer: "Ada" })] });
   assert.deepEqual(result, {
-    decision: "approved", feedback: "good", reviewer: "Ada", decidedAt: "2026-01-01T00:00:00.000Z",
-    approved: true, rejected: false, changesRequested: false, expired: false,
+    decision: "approved",
+    feedback: "good",
+    reviewer: "Ada",
+    decidedAt: "2026-01-01T00:00:00.000Z",
+    approved: true,
+    rejected: false,
+    changesRequested: false,
+    expired: false,
   });
 });
 
@@ -57,9 +63,17 @@ test("a test cannot decide what a host would refuse", async () => {
     [{ approvalRequestId: "x" }, "yes", /a pause is answered by approved\(\)/],
   ];
   for (const [request, answer, message] of cases) {
-    await assert.rejects(run(agentOf(() => pause(request)), "f", null, { answers: [answer] }), (error: Error) => {
-      return error instanceof AnswerError && message.test(error.message);
-    });
+    await assert.rejects(
+      run(
+        agentOf(() => pause(request)),
+        "f",
+        null,
+        { answers: [answer] },
+      ),
+      (error: Error) => {
+        return error instanceof AnswerError && message.test(error.message);
+      },
+    );
   }
 });
 

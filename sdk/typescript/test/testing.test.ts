@@ -9,7 +9,10 @@ const agentOf = (work: (input: any) => unknown) => new Agent({ name: "a" }).func
 
 test("too few and too many answers are the test's fault", async () => {
   const agent = agentOf(() => ai({ user: "one" }));
-  await assert.rejects(run(agent, "f"), (error: Error) => error instanceof AnswerError && /"content":"one"/.test(error.message));
+  await assert.rejects(
+    run(agent, "f"),
+    (error: Error) => error instanceof AnswerError && /"content":"one"/.test(error.message),
+  );
   await assert.rejects(run(agent, "f", null, { answers: ["1", "2"] }), /fewer asks than there are answers: 1/);
   await assert.rejects(run(agent, "f", null, { answers: [new Error("x")] }), /cannot fail with Error: x/);
 });
@@ -45,7 +48,9 @@ test("clocks stand still between two answers and jump with them", async () => {
 
 test("chance is the same for the same seed", async () => {
   const agent = agentOf(() => [Math.random(), crypto.randomUUID(), [...crypto.getRandomValues(new Uint8Array(4))]]);
-  const [one, again, other] = await Promise.all([1, 1, 2].map(async (seed) => (await run(agent, "f", null, { seed })).result));
+  const [one, again, other] = await Promise.all(
+    [1, 1, 2].map(async (seed) => (await run(agent, "f", null, { seed })).result),
+  );
   assert.deepEqual(one, again);
   assert.notDeepEqual(one, other);
   assert.match(one[1], /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
@@ -69,7 +74,10 @@ test("timers are sleeps and cleared ones are given up", async () => {
   });
   const { result, asks, journal } = await run(agent, "f");
   assert.deepEqual(result, [["zero", "immediate"], 3]);
-  assert.deepEqual(asks.map((ask) => (ask as { duration_ms: number }).duration_ms), [5, 20, 7, 7, 7]);
+  assert.deepEqual(
+    asks.map((ask) => (ask as { duration_ms: number }).duration_ms),
+    [5, 20, 7, 7, 7],
+  );
   assert.equal(journal.length, 4);
 });
 

@@ -85,7 +85,11 @@ declare var Event: { new (type: string, options?: { cancelable?: boolean }): Eve
 type EventListenerOrEventListenerObject = ((event: Event) => unknown) | { handleEvent(event: Event): unknown };
 
 interface EventTarget {
-  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | { once?: boolean }): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | { once?: boolean },
+  ): void;
   removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null): void;
   dispatchEvent(event: Event): boolean;
 }

@@ -30,7 +30,7 @@ PRELOADED = (
     "fractions", "hashlib", "hmac", "html", "inspect", "json", "linecache", "locale", "logging", "random", "secrets",
     "statistics", "string", "textwrap", "traceback", "tracemalloc", "uuid", "warnings", "zoneinfo",
     "_colorize", "encodings.ascii", "encodings.latin_1", "encodings.idna", "encodings.cp1252",
-    "encodings.utf_16", "stringprep", "unicodedata", "heapq", "bisect", "itertools", "functools", "operator",
+    "encodings.utf_16", "stringprep", "unicodedata", "heapq", "bisect", "functools", "operator", "importlib.resources",
 )  # fmt: skip
 """What the standard library loads only when it needs it, and what functions like to import by themselves."""
 

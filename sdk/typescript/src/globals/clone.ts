@@ -30,7 +30,12 @@ function clone(value: unknown, seen: Map<object, unknown>): unknown {
 }
 
 const ERRORS: Record<string, new (message: string) => Error> = {
-  EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError,
+  EvalError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
 };
 
 /** The copy, before what it holds is copied. */

@@ -11,10 +11,12 @@ export function makeConsole({ out, error }: Streams): object {
   let indent = "";
   const counts = new Map<string, number>();
   const starts = new Map<string, number>();
-  const to = (write: (text: string) => void) => (...values: unknown[]) => {
-    const text = format(values);
-    write(indent === "" ? text : text.replaceAll(/^/gm, indent));
-  };
+  const to =
+    (write: (text: string) => void) =>
+    (...values: unknown[]) => {
+      const text = format(values);
+      write(indent === "" ? text : text.replaceAll(/^/gm, indent));
+    };
   const print = to(out);
   const complain = to(error);
   return {

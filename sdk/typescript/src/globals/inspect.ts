@@ -6,7 +6,7 @@ const TEXT_MAX = 10_000;
 /** What fits into so many columns stands on one line. */
 const WIDTH = 80;
 
-/** The text of a `console.log`: with the first argument's `%s`, `%d`, `%i`, `%f`, `%j`, `%o`, `%O` and `%%` filled in. */
+/** The text of a `console.log`: with `%s`, `%d`, `%i`, `%f`, `%j`, `%o`, `%O` and `%%` of the first argument filled in. */
 export function format(values: readonly unknown[]): string {
   let rest = values;
   const parts: string[] = [];
@@ -139,7 +139,12 @@ function fields(value: object, within: readonly object[], inner: string, isArray
     return Object.getOwnPropertyDescriptor(value, key)?.enumerable === true;
   });
   const shown = keys.slice(0, ITEMS_MAX).map((key) => {
-    const written = typeof key === "symbol" ? `[${String(key)}]` : /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(key) ? key : quoted(key);
+    const written =
+      typeof key === "symbol"
+        ? `[${String(key)}]`
+        : /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(key)
+          ? key
+          : quoted(key);
     const { get, set, value: item } = Object.getOwnPropertyDescriptor(value, key)!;
     if (get || set) return `${written}: ${get ? (set ? "[Getter/Setter]" : "[Getter]") : "[Setter]"}`;
     return `${written}: ${show(item, within, inner)}`;

@@ -41,7 +41,8 @@ export function decode(bytes: Uint8Array, isFatal: boolean, isEnd: boolean): { t
 function next(bytes: Uint8Array, at: number): { point: number; length: number; isCut: boolean } {
   const first = bytes[at]!;
   if (first < 0x80) return { point: first, length: 1, isCut: false };
-  const length = first >= 0xc2 && first <= 0xdf ? 2 : first >= 0xe0 && first <= 0xef ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0;
+  const length =
+    first >= 0xc2 && first <= 0xdf ? 2 : first >= 0xe0 && first <= 0xef ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0;
   if (length === 0) return { point: -1, length: 1, isCut: false };
   let point = first & (0x7f >> length);
   // The second byte's range rules out overlong forms, surrogates and what is beyond U+10FFFF.

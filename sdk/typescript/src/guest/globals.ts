@@ -20,7 +20,9 @@ mapStacksBy(mapStack);
 
 function randomBytes(length: number): Uint8Array {
   if (!isRunning()) {
-    throw new Error("random numbers are drawn while a function runs, not while its module is loaded: that is at build time");
+    throw new Error(
+      "random numbers are drawn while a function runs, not while its module is loaded: that is at build time",
+    );
   }
   return getRandomBytes(length);
 }

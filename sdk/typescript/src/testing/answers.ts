@@ -127,7 +127,9 @@ const CHOICES: readonly string[] = ["approved", "rejected", "request_changes"];
 
 function review(ask: AskRecord & { kind: "pause" | "wait_for_resume" }, answer: unknown, now: number): ReviewRecord {
   if (!(answer instanceof Decision)) {
-    throw new AnswerError(`a pause is answered by approved(), rejected(), decided("…") or expired(), not by ${String(answer)}`);
+    throw new AnswerError(
+      `a pause is answered by approved(), rejected(), decided("…") or expired(), not by ${String(answer)}`,
+    );
   }
   const { decision, details } = answer;
   if (ask.kind === "pause") mustBeTaken(ask.choices ?? CHOICES, ask.response_schema, answer);
@@ -149,7 +151,8 @@ function mustBeTaken(choices: readonly string[], schema: string | undefined, { d
   if (schema === undefined) return;
   if (details.response === undefined) throw new AnswerError("this pause has a form: every decision needs a `response`");
   const issues = misfit(schema, json("the response of a review", details.response));
-  if (issues) throw new AnswerError(`no reviewer can send this response, which does not fit \`responseSchema\`: ${issues}`);
+  if (issues)
+    throw new AnswerError(`no reviewer can send this response, which does not fit \`responseSchema\`: ${issues}`);
 }
 
 function errorRecord({ kind, message }: AiError): any {

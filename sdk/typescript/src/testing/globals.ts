@@ -46,7 +46,15 @@ let isInstalled = false;
 function install(): void {
   if (isInstalled) return;
   isInstalled = true;
-  for (const name of ["setTimeout", "setInterval", "setImmediate", "clearTimeout", "clearInterval", "clearImmediate", "fetch"]) {
+  for (const name of [
+    "setTimeout",
+    "setInterval",
+    "setImmediate",
+    "clearTimeout",
+    "clearInterval",
+    "clearImmediate",
+    "fetch",
+  ]) {
     divert(globalThis, name, name);
   }
   divert(Math, "random", "random");
@@ -76,7 +84,12 @@ function install(): void {
 }
 
 /** Has a function be the scene's, wherever a scene is. */
-function divert(owner: any, property: string, name: string, from: (scene: Scene) => any = (scene) => scene.globals): void {
+function divert(
+  owner: any,
+  property: string,
+  name: string,
+  from: (scene: Scene) => any = (scene) => scene.globals,
+): void {
   const real = owner[property];
   owner[property] = function (this: unknown, ...args: unknown[]) {
     const scene = scenes.getStore();
@@ -89,7 +102,8 @@ function divertedDate(): DateConstructor {
   const now = () => scenes.getStore()?.host.now ?? Real.now();
   return new Proxy(Real, {
     apply: () => new Real(now()).toString(),
-    construct: (target, args, newTarget) => Reflect.construct(target, args.length === 0 ? [now()] : args, newTarget) as object,
+    construct: (target, args, newTarget) =>
+      Reflect.construct(target, args.length === 0 ? [now()] : args, newTarget) as object,
     get: (target, key, receiver) => (key === "now" ? now : Reflect.get(target, key, receiver)),
   });
 }

@@ -144,7 +144,11 @@ export class TestHost implements Host {
 
 function plan(open: Open, ms: number, answer: unknown, timeout = Number.POSITIVE_INFINITY): void {
   const isLate = ms >= timeout;
-  const wait = isLate ? timeout : answer instanceof Decision && answer.decision === "expired" ? Math.min(timeout, WAIT_MS_MAX) : ms;
+  const wait = isLate
+    ? timeout
+    : answer instanceof Decision && answer.decision === "expired"
+      ? Math.min(timeout, WAIT_MS_MAX)
+      : ms;
   open.due = open.askedAt + wait;
   open.answer = isLate ? expired() : answer;
 }

@@ -17,7 +17,17 @@ import { AnswerError } from "./answers.js";
 import { sceneOf, within } from "./globals.js";
 import { type Answers, type Entry, type LogLine, ReplayError, TestHost } from "./host.js";
 
-export { after, AnswerError, approved, changesRequested, decided, expired, never, rejected, type ReviewDetails } from "./answers.js";
+export {
+  after,
+  AnswerError,
+  approved,
+  changesRequested,
+  decided,
+  expired,
+  never,
+  rejected,
+  type ReviewDetails,
+} from "./answers.js";
 export { type Answers, type Entry, type LogLine, ReplayError } from "./host.js";
 export type { AnswerRecord, AskRecord } from "../journal.js";
 
@@ -63,11 +73,17 @@ export interface Outcome {
  * @throws AnswerError if the answers are not what a host could give, or there are too few or too many
  * @throws ReplayError if the agent asks something else the second time
  */
-export async function run(agent: Agent, name: string, input: unknown = null, options: RunOptions = {}): Promise<Outcome> {
+export async function run(
+  agent: Agent,
+  name: string,
+  input: unknown = null,
+  options: RunOptions = {},
+): Promise<Outcome> {
   const text = json("the input", input);
   const host = makeHost(options, []);
   const outcome = await once(agent, name, text, host, options);
-  if (host.unused > 0) throw new AnswerError(`the agent made fewer asks than there are answers: ${host.unused} were not needed`);
+  if (host.unused > 0)
+    throw new AnswerError(`the agent made fewer asks than there are answers: ${host.unused} were not needed`);
   if (options.replay !== false) await replay(agent, name, text, outcome, options);
   return outcome;
 }

@@ -1,0 +1,186 @@
+//! `countersign new`: makes a project with an agent that works, and the SDK that belongs to this host.
+
+mod packs;
+mod vendor;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use self::packs::{TEMPLATE_PYTHON, TEMPLATE_RUST, TEMPLATE_TYPESCRIPT};
+use super::failure::Failure;
+use super::output::{Output, Style};
+use super::project::Language;
+use super::text::shell_word;
+use crate::execution::NAME_BYTES_MAX;
+
+/// Files of the template or the SDK, by their paths in a project.
+type Files = Vec<(PathBuf, Vec<u8>)>;
+
+/// The options of `countersign new`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The project has an agent, a test that needs no host, and in vendor/ the SDK that belongs to this
+host. Its README.md says the next commands.
+
+Examples:
+  countersign new hello --lang python
+  countersign new hello --lang rust --dir agents/hello"
+)]
+pub(crate) struct NewArgs {
+    /// What the agent and its project are called: 1 to 64 of a-z 0-9 -, starting with a letter
+    #[arg(value_name = "NAME", value_parser = name)]
+    name: String,
+    /// The language that it is written in
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    lang: Language,
+    /// Where it is made; there must be nothing, or an empty folder [default: NAME]
+    #[arg(long, value_name = "PATH")]
+    dir: Option<PathBuf>,
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let fits = text.len() <= NAME_BYTES_MAX
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !fits {
+        return Err(format!("a name is 1 to {NAME_BYTES_MAX} of a-z 0-9 -, starting with a letter"));
+    }
+    // Python's packages end so, and the names of the others may.
+    if text.ends_with('-') { Err("a name ends with a letter or a digit".into()) } else { Ok(text.to_owned()) }
+}
+
+/// Makes the project, or nothing.
+pub(crate) fn new(args: &NewArgs, out: Output) -> Result<(), Failure> {
+    let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(&args.name));
+    let files = files(&args.name, args.lang).map_err(Failure::Failed)?;
+    refuse_existing(&dir)?;
+    write(&dir, &files).map_err(|error| Failure::Failed(format!("cannot make {}: {error}", dir.display())))?;
+    if out.json {
+        let document = json!({"name": args.name, "language": args.lang.word(), "dir": dir});
+        return Ok(out.document(&document.to_string())?);
+    }
+    let shown = shell_word(&dir.display().to_string());
+    out.line(&format!("{shown} {}", out.paint(Style::Good, "made")))?;
+    out.note(&next(&shown, args));
+    Ok(())
+}
+
+/// The commands that come next, as in the project's own README.
+fn next(dir: &str, args: &NewArgs) -> String {
+    let prepare = match args.lang {
+        Language::Rust => "cargo test",
+        Language::Python => "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+        Language::TypeScript => "npm install",
+    };
+    format!("\nNext:\n  cd {dir}\n  {prepare}\n  countersign dev      # README.md says more")
+}
+
+/// Every file of a project.
+fn files(name: &str, language: Language) -> Result<Files, String> {
+    let template = match language {
+        Language::Rust => TEMPLATE_RUST,
+        Language::Python => TEMPLATE_PYTHON,
+        Language::TypeScript => TEMPLATE_TYPESCRIPT,
+    };
+    let mut files: Files = template.iter().map(|(path, bytes)| render(path, bytes, name)).collect();
+    files.extend(vendor::sdk(language)?);
+    Ok(files)
+}
+
+/// A file of a template, about the agent `name`. The repository of the host shall not heed a template's `.gitignore`,
+/// so that is called otherwise there.
+fn render(path: &str, bytes: &[u8], name: &str) -> (PathBuf, Vec<u8>) {
+    let path = path.replace("dot-", ".");
+    let text = String::from_utf8_lossy(bytes).replace("{{name}}", name);
+    (path.into(), text.into_bytes())
+}
+
+fn refuse_existing(dir: &Path) -> Result<(), Failure> {
+    let refused = |why: &str| Failure::Usage(format!("{} {why}; choose another --dir", dir.display()));
+    match std::fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().map_or(Ok(()), |_| Err(refused("exists and is not empty"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Err(refused("is no folder")),
+        Err(error) => Err(refused(&format!("cannot be looked into: {error}"))),
+    }
+}
+
+/// Writes the files beside `dir` first, so that there is never half a project.
+fn write(dir: &Path, files: &Files) -> std::io::Result<()> {
+    let dir = std::path::absolute(dir)?;
+    let parent = dir.parent().unwrap_or(&dir);
+    std::fs::create_dir_all(parent)?;
+    let fresh = parent.join(format!(".countersign-new-{}", uuid::Uuid::new_v4().simple()));
+    let made = write_all(&fresh, files).and_then(|()| put(&fresh, &dir));
+    // What is left of it; after success, nothing.
+    let _ = std::fs::remove_dir_all(&fresh);
+    made
+}
+
+fn write_all(fresh: &Path, files: &Files) -> std::io::Result<()> {
+    for (path, bytes) in files {
+        let path = fresh.join(path);
+        std::fs::create_dir_all(path.parent().unwrap_or(fresh))?;
+        std::fs::write(path, bytes)?;
+    }
+    Ok(())
+}
+
+/// Moves the project to its place. A folder that is there, empty, stays the one it is: somebody's shell may be in it.
+fn put(fresh: &Path, dir: &Path) -> std::io::Result<()> {
+    if !dir.exists() {
+        return std::fs::rename(fresh, dir);
+    }
+    for entry in std::fs::read_dir(fresh)? {
+        let entry = entry?;
+        std::fs::rename(entry.path(), dir.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_agents_and_packages_of_all_languages_can_have() {
+        let longest = "a".repeat(64);
+        for good in ["a", "hello", "my-agent-2", &longest] {
+            assert_eq!(name(good), Ok(good.to_owned()));
+        }
+        let too_long = "a".repeat(65);
+        for bad in ["", "-a", "a-", "9a", "Hello", "my_agent", "a b", "../x", "é", &too_long] {
+            assert!(name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_template_is_about_the_agent_and_leaves_no_blank() {
+        for template in [TEMPLATE_RUST, TEMPLATE_PYTHON, TEMPLATE_TYPESCRIPT] {
+            let files: Files = template.iter().map(|(path, bytes)| render(path, bytes, "good-news")).collect();
+            let names: Vec<_> = files.iter().map(|(path, _)| path.to_string_lossy().into_owned()).collect();
+            for needed in [".gitignore", "README.md"] {
+                assert!(names.iter().any(|name| name == needed), "{names:?}");
+            }
+            for (path, bytes) in &files {
+                let text = std::str::from_utf8(bytes).expect("templates are text");
+                assert!(!text.contains("{{"), "{} has a blank", path.display());
+                assert!(text.ends_with('\n') && !text.contains('\t'), "{}", path.display());
+            }
+            assert!(files.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("good-news")));
+        }
+    }
+
+    #[test]
+    fn a_folder_with_something_in_it_is_left_alone() {
+        let dir = std::env::temp_dir().join(format!("countersign-new-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&dir).expect("a folder");
+        assert!(refuse_existing(&dir).is_ok());
+        write(&dir, &vec![("a/b".into(), vec![1])]).expect("an empty folder is filled");
+        assert_eq!(std::fs::read(dir.join("a/b")).expect("it is there"), [1]);
+        assert!(matches!(refuse_existing(&dir), Err(Failure::Usage(why)) if why.contains("not empty")));
+        assert!(matches!(refuse_existing(&dir.join("a/b")), Err(Failure::Usage(why)) if why.contains("no folder")));
+        std::fs::remove_dir_all(dir).expect("it is ours");
+    }
+}
