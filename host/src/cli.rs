@@ -1,6 +1,6 @@
 //! The command line: one file per command or family of commands.
 //!
-//! Every command but `serve` and `tenants` is a client of the HTTP API, like anybody else's program.
+//! Every command that asks something of a host is a client of the HTTP API, like anybody else's program.
 
 mod api;
 mod build;
