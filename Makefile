@@ -8,6 +8,7 @@ export LANG
 TESTBED_ALTERED = target/guests-altered/wasm32-wasip2/guest/testbed.wasm
 # Of the whole workspace, as `cargo test`, so that dependencies are built once, with the same features.
 HOST_BUILD = cargo build --locked --workspace --bin countersign
+RUST_AGENTS = daily-digest deployment-approval publish-with-review publisher smuggler stand-ins testbed
 GUEST_BUILD = cargo build --locked --profile guest --target wasm32-wasip2
 
 .PHONY: demo test lint setup guests rust-guests bench
@@ -35,7 +36,7 @@ guests: rust-guests
 	@sh scripts/guests $(GUESTS)
 
 rust-guests:
-	CARGO_TARGET_DIR=target/guests $(GUEST_BUILD) --package publish-with-review --package publisher --package testbed --package smuggler
+	CARGO_TARGET_DIR=target/guests $(GUEST_BUILD) $(addprefix --package ,$(RUST_AGENTS))
 	CARGO_TARGET_DIR=target/guests-altered $(GUEST_BUILD) --package testbed --features testbed/altered
 
 setup: ## install the wasm32-wasip2 target and PostgreSQL, where they are missing

@@ -1,17 +1,21 @@
 //! The command line: one file per command or family of commands.
 //!
-//! Every command that asks something of a host is a client of the HTTP API, like anybody else's program.
+//! Every command that asks something of a host is a client of the HTTP API, like anybody else's program. `serve` and
+//! `tenants` are the host themselves; `new`, `build` and `try` need none, nor does `replay`, but for an execution.
 
 mod api;
+mod asks;
 mod build;
 mod client;
 mod demo;
 mod deploy;
 mod dev;
+mod divergence;
 mod events;
 mod executions;
 mod failure;
 mod keys;
+mod local;
 mod logs;
 mod new;
 mod output;
@@ -19,12 +23,14 @@ mod pauses;
 mod project;
 #[cfg(test)]
 mod reference;
+mod replay;
 mod run;
 mod show;
 mod sign;
 mod table;
 mod text;
 mod time;
+mod trying;
 
 use std::process::ExitCode;
 
@@ -51,8 +57,8 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  it went well
-  1  the execution failed or was cancelled (run --wait); a project was not made or not built;
-     serve, tenants, demo or dev failed
+  1  the execution failed or was cancelled (run --wait, try) or does not replay (replay); a project was
+     not made or not built; serve, tenants, demo or dev failed
   2  the command line is wrong
   3  the host refused (HTTP 4xx)
   4  the host cannot be reached or has failed (HTTP 5xx)
@@ -93,6 +99,10 @@ struct Globals {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run an agent in memory, and answer what it asks
+    Try(Box<trying::TryArgs>),
+    /// Hold an agent against the journal of an execution
+    Replay(replay::ReplayArgs),
     /// Run the host
     Serve(Box<crate::config::Config>),
     /// Run the host of `dev`, until standard input ends
@@ -187,6 +197,8 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
                 out.note("Keep it now: it cannot be shown again.");
             }
         }
+        Command::Try(args) => return trying::run(&args, out).await,
+        Command::Replay(args) => return replay::run(&args, client, out).await,
         Command::Demo(args) => demo::demo(args, out).await?,
         Command::New(args) => new::new(&args, out)?,
         Command::Build(args) => build::build(&args, out).await?,

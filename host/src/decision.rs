@@ -12,6 +12,12 @@ pub const CHOICE_BYTES_MAX: usize = 64;
 /// How many choices a pause may offer.
 pub const CHOICES_MAX: usize = 32;
 
+/// Longest feedback, in bytes.
+pub const FEEDBACK_BYTES_MAX: usize = 64 << 10;
+
+/// Longest name of a reviewer, in bytes.
+pub const REVIEWER_BYTES_MAX: usize = 256;
+
 /// What a reviewer fills in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Form {

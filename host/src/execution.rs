@@ -19,6 +19,9 @@ pub const APPROVAL_REQUEST_ID_BYTES_MAX: usize = 128;
 /// Every one of them is a row that is read back on each replay.
 pub const JSON_BYTES_MAX: usize = 1 << 20;
 
+/// Largest journal of one execution, in bytes. All of it is read back on each attempt.
+pub const JOURNAL_BYTES_MAX: usize = 64 << 20;
+
 /// How deep a chain of `call`s may nest, counted from the execution that a client started (0).
 pub const CALL_DEPTH_MAX: i32 = 8;
 
@@ -196,6 +199,9 @@ pub enum Blame {
     Host,
 }
 
+/// Longest message taken over from an agent's own error, in characters.
+const MESSAGE_CHARS_MAX: usize = 500;
+
 /// Why an execution failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
@@ -213,6 +219,22 @@ impl Failure {
     /// A failure of the guest's own making.
     pub fn guest(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), blame: Blame::Guest, detail: None }
+    }
+
+    /// The failure of a function that returned `error`, a JSON text. Its `message`, or its text, is the message.
+    pub fn agent(error: &str) -> Self {
+        let value: serde_json::Value = serde_json::from_str(error).unwrap_or_default();
+        let message = match (&value, value.get("message")) {
+            (_, Some(serde_json::Value::String(message))) | (serde_json::Value::String(message), _) => message.as_str(),
+            _ => error,
+        };
+        let message = message.chars().take(MESSAGE_CHARS_MAX).collect::<String>();
+        Self { detail: Some(error.to_owned()), ..Self::guest("agent_error", message) }
+    }
+
+    /// The failure of an execution whose journal would outgrow `JOURNAL_BYTES_MAX`.
+    pub fn journal_too_large() -> Self {
+        Self::guest("too_large", format!("the journal would have more than {JOURNAL_BYTES_MAX} bytes"))
     }
 
     /// What a caller is told of a failure, given the text in its row: `{"code","message","blame","detail"}`, the detail

@@ -70,6 +70,18 @@ pub enum State {
     Failed(Failure),
 }
 
+impl State {
+    /// How an execution in this state has ended: with its result, or not well. None: it goes on.
+    pub fn end(&self) -> Option<Result<String, Failure>> {
+        match self {
+            Self::Asking => None,
+            Self::Returned(Ok(result)) => Some(Ok(result.clone())),
+            Self::Returned(Err(error)) => Some(Err(Failure::agent(error))),
+            Self::Failed(failure) => Some(Err(failure.clone())),
+        }
+    }
+}
+
 type Running = Pin<Box<dyn Future<Output = wasmtime::Result<Result<String, String>>> + Send>>;
 
 /// An instance, and what it asked. Dropping it drops the instance.

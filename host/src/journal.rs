@@ -179,6 +179,11 @@ impl Review {
     pub fn expired(at: Millis) -> Self {
         Self { decision: EXPIRED.into(), feedback: None, response: None, reviewer: None, decided_at_ms: at }
     }
+
+    /// Whether nobody decided in time.
+    pub fn is_expired(&self) -> bool {
+        self.decision == EXPIRED
+    }
 }
 
 /// The decision of a pause that nobody decided in time. No choice may have this name.

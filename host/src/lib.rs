@@ -13,6 +13,7 @@ pub mod http; // clients write rows here …
 pub mod worker; // … and workers act on them here
 pub mod guest; // one component, one instance, one slice at a time: the only place with wasmtime
 pub mod effects; // what an ask does outside the sandbox
+pub mod trial; // an execution in memory, for `countersign try` and `replay`
 pub mod serve; // all of it together, from configuration to the end
 pub mod config; // every setting, and what the data directory holds
 pub mod cli; // the command line

@@ -1,5 +1,8 @@
 //! One agent in three languages: the same asks, the same replay, the same failures.
 
+use std::collections::BTreeMap;
+
+use countersign::guest::State;
 use countersign::journal::{Answer, Entry};
 use countersign_tests::build::guest;
 use countersign_tests::drive::{PICKS, Run, call, component, result, run};
@@ -98,4 +101,46 @@ async fn a_wrong_input_is_refused_at_the_door_and_names_the_field() {
             assert_eq!(reply.body["error"]["code"], "invalid_input", "{pipeline}: {}", reply.body);
         }
     }
+}
+
+/// Every function of a testbed, but for those that never end: each replays from every prefix, in every order.
+async fn every_prefix_replays(testbed: &str, endless: &[&str]) {
+    let component = component(testbed).await;
+    let manifest = component.describe().await.expect("it says what it can do");
+    let (mut replayed, mut ends) = (0, BTreeMap::<_, Vec<_>>::new());
+    for function in manifest.functions.iter().filter(|function| !endless.contains(&&*function.name)) {
+        let call = || call(&function.name, &json!({}));
+        for (order, pick) in PICKS {
+            let whole = run(&component, call(), &[], pick).await.expect("nothing to mismatch");
+            for length in 0..=whole.journal.len() {
+                let again = run(&component, call(), &whole.journal[..length], pick).await;
+                let again =
+                    again.unwrap_or_else(|mismatch| panic!("{} ({order}, {length}): {mismatch}", function.name));
+                assert_eq!(again, whole, "{} ({order}), from {length} entries on", function.name);
+                replayed += 1;
+            }
+            let kind = match &whole.end {
+                State::Returned(Ok(_)) => "returned",
+                State::Returned(Err(_)) => "failed",
+                _ => "was ended",
+            };
+            ends.entry(kind).or_default().push(function.name.clone());
+        }
+    }
+    assert!(replayed > 250, "{replayed} replays are too few to mean anything");
+    assert!(ends["returned"].len() > 60 && ends["failed"].len() > 3, "{ends:?}");
+    // That an agent waits for nothing is noticed by its SDK or by the host; QuickJS leaves the end of the stack to the
+    // host. Nothing else is ended.
+    let ended = ends.remove("was ended").unwrap_or_default();
+    assert!(ended.iter().all(|function| function.starts_with("stuck") || function == "recurse"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn every_prefix_of_a_journal_replays_in_python() {
+    every_prefix_replays("testbed_python", &["spin", "spin_after_ai"]).await;
+}
+
+#[tokio::test]
+async fn every_prefix_of_a_journal_replays_in_typescript() {
+    every_prefix_replays("testbed_typescript", &["spin", "spin_after_ai"]).await;
 }

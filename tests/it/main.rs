@@ -12,6 +12,7 @@ mod races;
 mod leases;
 mod cancel;
 mod time;
+mod trials;
 mod projects;
 mod dev;
 mod languages;

@@ -12,6 +12,8 @@ fn examples() -> Vec<(&'static str, &'static str, Value)> {
     vec![
         ("publish_with_review", "publish_with_review", json!({"brief": "a launch"})),
         ("publisher", "publish", json!({"content": "text"})),
+        ("deployment_approval", "deploy", json!({"service": "shop", "version": "1"})),
+        ("daily_digest", "run", json!({"topics": ["night trains"], "to": "ann@example.com", "rounds": 3})),
         testbed("echo", json!({"a": [1, 2.5, "ü"]})),
         testbed("join", json!(null)),
         testbed("race", json!({"timeout_ms": 1_000})),

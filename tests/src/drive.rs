@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 
 use countersign::execution::Failure;
-use countersign::guest::{Cache, CacheKey, Call, Component, Engine, Guest, Limits, LogLine, OpenAsk, State};
+use countersign::guest::{Cache, CacheKey, Call, Component, Engine, Limits, LogLine, State};
 use countersign::journal::{Answer, Ask, Completion, Entry, Mismatch, Review};
+use countersign::trial::{Question, Trial};
 use sha2::{Digest as _, Sha256};
 
 use crate::build::{guest, root};
@@ -54,24 +55,20 @@ pub fn call(function: &str, input: &serde_json::Value) -> Call {
 
 /// Replays `journal`, then goes on to the end, answering in the order of `pick`.
 pub async fn run(component: &Component, call: Call, journal: &[Entry], pick: Pick) -> Result<Run, Mismatch> {
-    let mut guest = Guest::start(component, call);
-    let mut done: Vec<Entry> = vec![];
-    guest.run_slice().await;
-    for (seq, entry) in journal.iter().enumerate() {
-        guest.replay(seq, entry)?;
-        done.push(entry.clone());
-        guest.run_slice().await;
+    let mut trial = Trial::start(component, call).await;
+    for entry in journal {
+        trial.replay(entry).await?;
     }
-    while *guest.state() == State::Asking {
-        let open = guest.open_asks();
-        let asked: &OpenAsk = &open[pick(done.len(), open.len())];
-        let at = STARTED + 10 * (done.len() as u64 + 1);
-        let entry = Entry { op: asked.op, ask: asked.ask.to_text(), answer: answer(&asked.ask), at };
-        assert!(guest.deliver(entry.op, entry.answer.clone(), at), "an open ask takes its answer");
-        done.push(entry);
-        guest.run_slice().await;
+    while trial.end().is_none() {
+        let done = trial.entries().len();
+        let (op, answer) = trial.known().unwrap_or_else(|| {
+            let open: Vec<&Question> = trial.questions().collect();
+            let asked = open[pick(done, open.len())];
+            (asked.op, answer(&asked.ask))
+        });
+        trial.deliver(op, answer, STARTED + 10 * (done as u64 + 1)).await.expect("an open ask takes its answer");
     }
-    Ok(Run { journal: done, end: guest.state().clone(), log: guest.take_log() })
+    Ok(Run { journal: trial.entries().to_vec(), end: trial.state().clone(), log: trial.take_log() })
 }
 
 /// The same answer to the same ask, always.

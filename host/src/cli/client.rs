@@ -17,8 +17,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a host may take to answer a request that does not say otherwise.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How many pages a listing follows; at 100 items each, nobody reads on.
-const PAGES_MAX: usize = 1_000;
+/// How many pages a listing follows, of 100 items each: as many as the longest journal has.
+const PAGES_MAX: usize = 2_000;
 
 /// A host and the key to it.
 #[derive(Debug, Clone)]

@@ -64,6 +64,13 @@ impl Output {
         }
     }
 
+    /// Asks the person at the terminal for a line of input; with `--json`, too. Text from elsewhere must have been
+    /// cleaned.
+    pub(crate) fn prompt(self, text: &str) {
+        let mut stderr = io::stderr().lock();
+        let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+    }
+
     /// Tells what went wrong: `json` with `--json`, else `text`.
     pub(crate) fn error(self, text: &str, json: &str) {
         if self.json {

@@ -38,6 +38,12 @@ impl Db {
         Ok(Page::cut(items, limit, |entry: &EntryRow| entry.seq.to_string()))
     }
 
+    /// Where an execution's random numbers come from.
+    pub async fn seed(&self, tenant: &str, execution: &str) -> Result<Option<Vec<u8>>> {
+        let query = sqlx::query_scalar("select seed from execution where tenant_id = $1 and execution_id = $2");
+        Ok(query.bind(tenant).bind(execution).fetch_optional(&self.pool).await?)
+    }
+
     /// The journal, in the order of delivery.
     pub async fn journal(&self, tenant: &str, execution: &str) -> Result<Vec<Entry>> {
         retry(|| async {

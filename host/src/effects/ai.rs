@@ -11,20 +11,15 @@ use genai::resolver::{AuthData, Endpoint};
 use genai::{Client, ModelIden, ModelSpec, ServiceTarget, webc};
 use serde_json::{Value, json};
 
-use crate::execution::JSON_BYTES_MAX;
 use crate::journal::{AiError, Completion, Prompt, Role};
 use crate::schema::Schema;
 
+mod bounds;
 pub(crate) mod rehearsal;
 
-/// How many messages a prompt may have.
-pub const MESSAGES_MAX: usize = 256;
+pub use bounds::{check, fitting};
 
-/// Longest name of a model, in bytes.
-pub const MODEL_BYTES_MAX: usize = 128;
-
-/// The highest temperature.
-pub const TEMPERATURE_MAX: f32 = 2.0;
+use bounds::{check_prompt, is_model, parse, shortened};
 
 /// How long a provider may take over one request, from the connection to the last byte.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
@@ -34,9 +29,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The waits before the second and the third request; there is no fourth.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
-
-/// How much of a provider's or a checker's words a message has, in characters.
-const MESSAGE_CHARS_MAX: usize = 500;
 
 /// Where the models are, and which one is asked if a prompt names none.
 #[derive(Clone, Default)]
@@ -130,24 +122,18 @@ impl Models {
         check_prompt(prompt, model).map_err(AiError::Refused)?;
         let schema = match prompt.schema.clone() {
             None => None,
-            Some(text) => {
-                let schema = blocking(move || Schema::parse(&text)).await?;
-                Some(Arc::new(schema.map_err(|why| AiError::Refused(format!("schema: {why}")))?))
-            }
+            Some(text) => Some(Arc::new(blocking(move || parse(&text)).await??)),
         };
         let mut completion = if model == rehearsal::NAME {
             rehearsal::complete(prompt, schema.as_deref().map(Schema::json))?
         } else {
             self.ask(model, prompt, schema.as_deref(), idempotency_key).await?
         };
-        if completion.text.len() > JSON_BYTES_MAX {
-            return Err(AiError::Unavailable("answer too large: more than 1 MiB".into()));
-        }
-        if let Some(schema) = schema {
-            completion.text = unfenced(&completion.text).to_owned();
-            let text = completion.text.clone();
-            blocking(move || schema.check(&text)).await?.map_err(|why| AiError::InvalidOutput(shortened(&why)))?;
-        }
+        let text = completion.text;
+        completion.text = match schema {
+            Some(schema) => blocking(move || fitting(text, Some(&schema))).await??,
+            None => fitting(text, None)?,
+        };
         Ok(completion)
     }
 
@@ -338,29 +324,6 @@ fn secrets_of_environment() -> impl Iterator<Item = String> {
 }
 
 /// Whether `prompt` can be sent to `model`; if not, which field is wrong.
-fn check_prompt(prompt: &Prompt, model: &str) -> Result<(), String> {
-    if !(1..=MESSAGES_MAX).contains(&prompt.messages.len()) {
-        return Err(format!("messages: there must be 1 to {MESSAGES_MAX}, not {}", prompt.messages.len()));
-    }
-    if prompt.messages.iter().map(|message| message.content.len()).sum::<usize>() > JSON_BYTES_MAX {
-        return Err("messages: more than 1 MiB".into());
-    }
-    if prompt.temperature.is_some_and(|temperature| !(0.0..=TEMPERATURE_MAX).contains(&temperature)) {
-        return Err("temperature: must be 0 to 2".into());
-    }
-    if !is_model(model) {
-        return Err("model: must be 1 to 128 visible ASCII characters, without `..`, `?`, `#`, `%` and `\\`".into());
-    }
-    Ok(())
-}
-
-/// Whether `name` may name a model. Some providers have it in the path of a URL, so it must not leave its place there.
-fn is_model(name: &str) -> bool {
-    (1..=MODEL_BYTES_MAX).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'%' | b'\\'))
-        && !name.contains("..")
-}
-
 fn request(prompt: &Prompt) -> ChatRequest {
     let messages = prompt.messages.iter().map(|message| {
         let content = message.content.as_str();
@@ -396,26 +359,11 @@ fn message_of(body: &str) -> String {
     found.unwrap_or(body).to_owned()
 }
 
-fn shortened(text: &str) -> String {
-    text.chars().take(MESSAGE_CHARS_MAX).collect()
-}
-
 /// What lies beneath a failed request. Not its own text, which has the URL.
 fn causes(error: &reqwest::Error) -> String {
     let chain = std::iter::successors(error.source(), |&error| error.source());
     let texts: Vec<String> = chain.map(ToString::to_string).collect();
     if texts.is_empty() { "unknown".into() } else { texts.join(": ") }
-}
-
-/// The text without the Markdown fence that some models put around JSON.
-fn unfenced(text: &str) -> &str {
-    let text = text.trim();
-    let inner =
-        text.strip_prefix("```").and_then(|rest| rest.strip_suffix("```")).and_then(|rest| rest.split_once('\n'));
-    match inner {
-        Some((language, json)) if language.trim().is_empty() || language.trim() == "json" => json.trim(),
-        _ => text,
-    }
 }
 
 /// The schema as a provider gets it: nothing beside a `$ref` but what constrains.

@@ -15,6 +15,18 @@ pub enum Begun {
     Refused(CallError),
 }
 
+/// The target of a call, if the request is within the bounds of the contract.
+pub fn check(target: &str, input: &str) -> Result<Target, CallError> {
+    let parsed = target.parse().map_err(|why| CallError::NotFound(format!("{target:?}: {why}")))?;
+    if input.len() > JSON_BYTES_MAX {
+        return Err(CallError::Denied(format!("the input has {} bytes; at most {JSON_BYTES_MAX}", input.len())));
+    }
+    if let Err(why) = serde_json::from_str::<serde::de::IgnoredAny>(input) {
+        return Err(CallError::Denied(format!("the input is not JSON: {why}")));
+    }
+    Ok(parsed)
+}
+
 /// Makes the execution that ask `op` calls for, or finds it, if an earlier attempt has made it.
 pub async fn begin(db: &Db, claim: &Claim, op: u64, target: &str, input: &str) -> FencedResult<Begun> {
     let refused = |why| Ok(Ok(Begun::Refused(why)));
@@ -23,16 +35,10 @@ pub async fn begin(db: &Db, claim: &Claim, op: u64, target: &str, input: &str) -
     if db.find_execution(&claim.tenant, &child).await?.is_some() {
         return Ok(Ok(Begun::Runs(child)));
     }
-    let target: Target = match target.parse() {
+    let target = match check(target, input) {
         Ok(target) => target,
-        Err(why) => return refused(CallError::NotFound(format!("{target:?}: {why}"))),
+        Err(why) => return refused(why),
     };
-    if input.len() > JSON_BYTES_MAX {
-        return refused(CallError::Denied(format!("the input has {} bytes; at most {JSON_BYTES_MAX}", input.len())));
-    }
-    if let Err(why) = serde_json::from_str::<serde::de::IgnoredAny>(input) {
-        return refused(CallError::Denied(format!("the input is not JSON: {why}")));
-    }
     let Some(version) = db.find_version(&claim.tenant, &target.agent, None).await? else {
         return refused(CallError::NotFound(format!("there is no agent {:?}", target.agent)));
     };

@@ -62,6 +62,11 @@ pub fn plan_wait(op: u64, approval_request_id: &str, asked_at: Millis) -> Result
     Ok(NewPause { reconnects: true, ..plan(op, &request, asked_at)? })
 }
 
+/// What the second pause of a name is told.
+pub fn duplicate(name: &str) -> PauseError {
+    PauseError::DuplicateId(format!("this execution has already paused as {name:?}; give each pause a name of its own"))
+}
+
 fn check_id(id: &str) -> Result<(), PauseError> {
     if is_approval_request_id(id) {
         return Ok(());

@@ -20,7 +20,7 @@ use crate::execution::hex;
 /// How many linked components are kept in memory.
 const IN_MEMORY_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
 
-/// What the name of a cache file begins with. Raised when the meaning of its content changes.
+/// The form of a cache file: raised when the meaning of its content changes.
 const FORMAT: &str = "countersign-component-1";
 
 const MAC_BYTES: usize = 32;
@@ -49,6 +49,9 @@ struct Inner {
 }
 
 impl Cache {
+    /// What the names of its files begin with.
+    pub const FILE_PREFIX: &str = "countersign-component-";
+
     /// Keeps compiled components in `directory`, which must exist.
     pub fn new(engine: Engine, directory: PathBuf, key: CacheKey) -> Self {
         Self(Arc::new(Inner {

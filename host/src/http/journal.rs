@@ -10,11 +10,12 @@ use utoipa_axum::routes;
 
 use super::App;
 use super::auth::Caller;
-use super::error::{ErrorBody, Result};
+use super::error::{Error, ErrorBody, Result};
 use super::executions::find;
 use super::extract::{Paging, Path, Query, bad_cursor, limit, raw};
 use crate::api_key::Action;
 use crate::db;
+use crate::execution::hex;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(journal)).routes(routes!(logs))
@@ -48,6 +49,8 @@ impl From<db::entries::EntryRow> for Entry {
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct Journal {
+    /// Where the agent's random numbers come from: 64 hexadecimal digits. Only here, for who replays the journal.
+    seed: String,
     items: Vec<Entry>,
     next: Option<String>,
 }
@@ -65,7 +68,8 @@ async fn journal(
     find(&app, &caller.tenant, &id).await?;
     let after = paging.after.map(|after| after.parse().map_err(|_| bad_cursor())).transpose()?;
     let page = app.db.entries(&caller.tenant, &id, after, limit(paging.limit)?).await?;
-    Ok(Json(Journal { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
+    let seed = app.db.seed(&caller.tenant, &id).await?.ok_or_else(Error::no_execution)?;
+    Ok(Json(Journal { seed: hex(&seed), items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
 }
 
 /// A line that an agent printed.

@@ -15,13 +15,9 @@ use super::extract::{Body, Path, Query, bad_cursor, cursor_time, document, limit
 use crate::api_key::Action;
 use crate::db::decisions::{Decided, NewDecision};
 use crate::db::pauses::{self, Filter};
-use crate::decision::CHOICE_BYTES_MAX;
+use crate::decision::{CHOICE_BYTES_MAX, FEEDBACK_BYTES_MAX};
 use crate::execution::{Blame, is_approval_request_id, is_execution_id, pause_id, split_pause_id};
 use crate::metrics;
-
-/// Longest feedback and reviewer's name, in bytes.
-const FEEDBACK_BYTES_MAX: usize = 64 << 10;
-pub(super) const REVIEWER_BYTES_MAX: usize = 256;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(decide))

@@ -15,9 +15,10 @@ use utoipa_axum::routes;
 use super::App;
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{self, Path, text};
-use super::pauses::{Checked, Outcome, REVIEWER_BYTES_MAX, check, outcome};
+use super::pauses::{Checked, Outcome, check, outcome};
 use crate::db::decisions::{Delivery, NewDecision};
 use crate::db::pauses::Filter;
+use crate::decision::REVIEWER_BYTES_MAX;
 use crate::execution::{is_approval_request_id, is_execution_id, is_tenant, pause_id, split_pause_id};
 use crate::signature::{self, Headers, Secret};
 

@@ -9,12 +9,9 @@ use crate::db;
 use crate::db::claims::{Claim, Fenced};
 use crate::db::logs::LogLine;
 use crate::db::outcomes::Outcome;
-use crate::execution::Failure;
+use crate::execution::{Failure, JOURNAL_BYTES_MAX};
 use crate::guest::{Call, Component, Guest, State, Stream};
 use crate::journal::Entry;
-
-/// Largest journal of one execution, in bytes. All of it is read back on each attempt.
-const JOURNAL_BYTES_MAX: usize = 64 << 20;
 
 /// How an attempt ended.
 pub(super) enum End {
@@ -142,13 +139,8 @@ impl Attempt<'_> {
             if let Err(Fenced) = self.keep_log().await? {
                 return Ok(End::Lost);
             }
-            let outcome = match self.guest.state() {
-                State::Asking => None,
-                State::Returned(Ok(result)) => Some(Outcome::Succeeded(result.clone())),
-                State::Returned(Err(error)) => Some(Outcome::Failed(agent_error(error))),
-                State::Failed(failure) => Some(Outcome::Failed(failure.clone())),
-            };
-            if let Some(outcome) = outcome {
+            if let Some(end) = self.guest.state().end() {
+                let outcome = end.map_or_else(Outcome::Failed, Outcome::Succeeded);
                 return settle(self.worker, self.claim, &outcome).await;
             }
             let (op, answer) = match live.next().await? {
@@ -160,8 +152,8 @@ impl Attempt<'_> {
             let entry = Entry { op, ask, answer, at: self.claim.now().max(self.guest.now()) };
             self.journal_bytes += entry.ask.len() + entry.answer.to_text().len();
             if self.journal_bytes > JOURNAL_BYTES_MAX {
-                let message = format!("the journal would have more than {JOURNAL_BYTES_MAX} bytes");
-                return settle(self.worker, self.claim, &Outcome::Failed(Failure::guest("too_large", message))).await;
+                let outcome = Outcome::Failed(Failure::journal_too_large());
+                return settle(self.worker, self.claim, &outcome).await;
             }
             crash::point("before_append");
             if let Err(Fenced) = self.worker.db.append(self.claim, self.seq, &entry).await? {
@@ -200,18 +192,4 @@ impl Attempt<'_> {
         }
         Ok(self.worker.db.append_logs(self.claim, &lines).await?)
     }
-}
-
-/// Longest message taken over from an agent's own error, in characters.
-const MESSAGE_CHARS_MAX: usize = 500;
-
-/// The failure of a function that returned an error. Its `message`, or its text, is the message.
-fn agent_error(error: &str) -> Failure {
-    let value: serde_json::Value = serde_json::from_str(error).unwrap_or_default();
-    let message = match (&value, value.get("message")) {
-        (_, Some(serde_json::Value::String(message))) | (serde_json::Value::String(message), _) => message.as_str(),
-        _ => error,
-    };
-    let message = message.chars().take(MESSAGE_CHARS_MAX).collect::<String>();
-    Failure { detail: Some(error.to_owned()), ..Failure::guest("agent_error", message) }
 }

@@ -7,7 +7,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::Worker;
 use super::attempt::Error;
-use super::wait::{Wait, duplicate};
+use super::wait::Wait;
 use crate::crash;
 use crate::db::answers::{Arrived, BATCH, ForWhom};
 use crate::db::bell::Ear;
@@ -93,7 +93,7 @@ impl<'a> Live<'a> {
         for fresh in guest.take_fresh() {
             let wait = match &*fresh.ask {
                 Ask::Pause(request) => match self.names.get(&request.approval_request_id) {
-                    Some(_) => Wait::Known(duplicate(&request.approval_request_id)),
+                    Some(_) => Wait::Known(Answer::Review(Err(pause::duplicate(&request.approval_request_id)))),
                     None => {
                         self.names.insert(request.approval_request_id.clone(), fresh.op);
                         Wait::New

@@ -2,7 +2,7 @@
 
 use tokio::task::AbortHandle;
 
-use crate::journal::{Answer, Millis, PauseError};
+use crate::journal::{Answer, Millis};
 
 /// What one open ask waits for.
 pub(super) enum Wait {
@@ -35,10 +35,4 @@ impl Wait {
             Self::New | Self::Model(_) | Self::Call { .. } | Self::Known(_) => None,
         }
     }
-}
-
-/// The answer to a pause whose name is taken.
-pub(super) fn duplicate(name: &str) -> Answer {
-    let why = format!("this execution has already paused as {name:?}; give each pause a name of its own");
-    Answer::Review(Err(PauseError::DuplicateId(why)))
 }

@@ -110,10 +110,14 @@ async fn a_journal_and_a_log_are_listed_in_their_order() {
         assert_eq!(log.len(), 12);
     }
     let quiet = bench.finished_ones("testbed.echo", &[Value::Null]).await.remove(0);
-    for list in ["journal", "logs"] {
-        let page = bench.api.get(&format!("/v1/executions/{quiet}/{list}")).await.expect(200);
-        assert_eq!(page, json!({"items": [], "next": null}));
-    }
+    let page = async |list| bench.api.get(&format!("/v1/executions/{quiet}/{list}")).await.expect(200);
+    assert_eq!(page("logs").await, json!({"items": [], "next": null}));
+    let journal = page("journal").await;
+    assert_eq!((&journal["items"], &journal["next"]), (&json!([]), &Value::Null));
+    // It stands beside the journal, and nowhere else.
+    let seed = journal["seed"].as_str().unwrap();
+    assert!(seed.len() == 64 && seed.bytes().all(|byte| byte.is_ascii_hexdigit()), "{seed}");
+    assert!(!bench.api.execution(&quiet).await.to_string().contains(seed));
 }
 
 #[tokio::test]

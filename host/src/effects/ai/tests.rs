@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::bounds::{MESSAGE_CHARS_MAX, MESSAGES_MAX, MODEL_BYTES_MAX};
 use super::*;
+use crate::execution::JSON_BYTES_MAX;
 use crate::journal::Message;
 
 const KEY: &str = "sk-0123456789abcdef";

@@ -62,7 +62,7 @@ async fn uploads(wasm: &Arc<[u8]>) -> Component {
 
 async fn replayed_step(testbed: &str) -> Duration {
     let component = countersign_tests::drive::component(testbed).await;
-    let input = json!({"n": STEPS});
+    let input = if testbed == "testbed" { json!({"n": STEPS}) } else { json!({"count": STEPS}) };
     let whole = run(&component, call("ticks", &input), &[], PICKS[0].1).await.expect("nothing to mismatch");
     let mut times = vec![];
     for _ in 0..RUNS {

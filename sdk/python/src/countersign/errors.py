@@ -1,0 +1,173 @@
+"""How a function fails, and what its asks may fail with."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+MESSAGE_CHARS_MAX = 16_384
+"""Longest message of a function's error; what is beyond it is cut off."""
+
+
+class Error(Exception):
+    """A function fails with this `code`, for programs, and this `message`, for people.
+
+    Its caller sees `{"code": …, "message": …}`. Codes are lower-case words joined by `_`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class _AskError(Error):
+    """What an ask fails with. Its code is that of its class."""
+
+    CODE: ClassVar[str]
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(self.CODE, message)
+
+    def __str__(self) -> str:
+        return self.message or self.code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message,)
+
+
+class AiError(_AskError):
+    """A model did not answer."""
+
+    CODE = "ai_error"
+
+
+class AiRefused(AiError):
+    """The model, or its provider, declined this prompt; asking again will not help."""
+
+    CODE = "ai_refused"
+
+
+class AiRateLimited(AiError):
+    """The provider limits the rate; the host has already waited and tried again."""
+
+    CODE = "ai_rate_limited"
+
+
+class AiBudgetExhausted(AiError):
+    """No budget is left for models."""
+
+    CODE = "ai_budget_exhausted"
+
+
+class AiInvalidOutput(AiError):
+    """The answer does not satisfy the schema; the message says where."""
+
+    CODE = "ai_invalid_output"
+
+
+class AiUnavailable(AiError):
+    """The provider could not be reached or failed; the host has already tried again."""
+
+    CODE = "ai_unavailable"
+
+
+class PauseError(_AskError):
+    """A pause could not be opened."""
+
+    CODE = "pause_error"
+
+
+class PauseInvalidRequest(PauseError):
+    """A field is out of its bounds, or a schema is none; the message names it."""
+
+    CODE = "pause_invalid_request"
+
+
+class PauseDuplicateId(PauseError):
+    """This execution has already paused under this `approval_request_id`."""
+
+    CODE = "pause_duplicate_id"
+
+
+class CallError(_AskError):
+    """A call gave no result."""
+
+    CODE = "call_error"
+
+
+class CallNotFound(CallError):
+    """There is no such agent or function."""
+
+    CODE = "call_not_found"
+
+
+class CallDenied(CallError):
+    """The host does not allow this call; the message says why."""
+
+    CODE = "call_denied"
+
+
+class CallFailed(CallError):
+    """The called function failed; `error` is what it failed with."""
+
+    CODE = "call_failed"
+
+    def __init__(self, error: Any) -> None:
+        super().__init__(f"the called function failed: {_text(error)}")
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.error,)
+
+
+class CallCancelled(CallError):
+    """The called execution was cancelled."""
+
+    CODE = "call_cancelled"
+
+
+class CallUnavailable(CallError):
+    """The host could not carry it out; the message says why."""
+
+    CODE = "call_unavailable"
+
+
+def call_failed(text: str) -> CallFailed:
+    """The error of a called function, from its text. What is not JSON is passed on as a string."""
+    try:
+        return CallFailed(json.loads(text))
+    except (ValueError, RecursionError):
+        return CallFailed(text)
+
+
+class Stuck(BaseException):
+    """Every task waits for something that nothing will ever bring.
+
+    Not an `Exception`: no task is told, because none could go on.
+    """
+
+
+def error_json(error: BaseException) -> dict[str, str]:
+    """The error of a function that `error` ended: `{"code", "message"}`."""
+    if isinstance(error, Error):
+        code, message = error.code, error.message
+    elif isinstance(error, Stuck):
+        code, message = "stuck", str(error)
+    else:
+        code, message = type(error).__name__, str(error)
+    return {"code": sound(code), "message": sound(message)[:MESSAGE_CHARS_MAX]}
+
+
+def sound(text: str) -> str:
+    """The text without halves of surrogate pairs, which no JSON in UTF-8 can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _text(error: Any) -> str:
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        return f"{error['code']}: {error['message']}" if "code" in error else error["message"]
+    return str(error)

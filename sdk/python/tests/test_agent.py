@@ -1,0 +1,217 @@
+"""What an agent's functions ask, and what they make of the answers."""
+
+import asyncio
+import json
+import unittest
+import unittest.mock
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import countersign
+from countersign import Agent
+from countersign.asks import Ai, Call, Pause
+from countersign.testing import approved, ask_json, decided, never, rejected, run
+
+
+@dataclass
+class Form:
+    stars: int
+
+
+app = Agent(node_id="content-pipeline", version="1.0.0")
+
+
+@app.reasoner()
+async def publish(brief: str) -> dict[str, Any]:
+    """Publishes a post."""
+    draft = await app.ai(system="You write.", user=brief)
+    review = await app.pause("draft", approval_request_url="https://x.example", expires_in_hours=24)
+    if not review.approved:
+        return {"status": review.decision, "feedback": review.feedback}
+    await app.call("publisher.publish", content=draft)
+    return {"status": "published"}
+
+
+@app.function(name="other-name", description="Another.")
+async def other() -> None: ...
+
+
+@app.function
+async def forms() -> dict[str, Any]:
+    review = await app.pause(
+        approval_request_id="form", title="T", payload={"ü": [1]}, response_schema=Form, choices=["good", "bad"],
+        expires_in=timedelta(milliseconds=1.5),
+    )  # fmt: skip
+    again = await app.wait_for_resume(approval_request_id="form", timeout=60)
+    assert isinstance(review.response, Form)
+    return {"stars": review.response.stars, "again": again.response, "at": again.decided_at}
+
+
+@app.function
+async def prompts(schema: bool = False) -> Any:
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    return await app.ai("c", messages=turns, schema=Form if schema else None, model="m", temperature=0.5, max_tokens=9)
+
+
+@app.function
+async def raises(how: str) -> None:
+    if how == "error":
+        raise countersign.Error("too_late", "the shop is closed")
+    if how == "call":
+        await app.call("a.b")
+    if how == "outside":
+        await asyncio.to_thread(print)
+    raise ZeroDivisionError("by hand")
+
+
+@app.function
+async def id_and_note() -> str:
+    app.note("seen", n=1, who={"a": "ü"})
+    print("printed")
+    return app.execution_id
+
+
+class Functions(unittest.TestCase):
+    def test_names_and_descriptions(self) -> None:
+        self.assertEqual(app.functions["publish"].description, "Publishes a post.")
+        self.assertEqual(app.functions["other-name"].description, "Another.")
+        with self.assertRaisesRegex(ValueError, "two functions called `publish`"):
+            app.function(name="publish")(other)
+        for bad in ("Publish", "1", "", "a" * 65, "a.b"):
+            with self.assertRaises(ValueError, msg=bad):
+                app.function(name=bad or "")(other) if bad else Agent(bad)
+
+    def test_the_asks_of_the_whole_way(self) -> None:
+        done = run(app, "publish", {"brief": "spring"}, answers=["A draft.", approved(feedback="ok"), {"id": 1}])
+        self.assertEqual(done.result, {"status": "published"})
+        self.assertEqual(
+            [ask_json(ask) for ask in done.asks],
+            [
+                {
+                    "kind": "ai",
+                    "messages": [{"role": "system", "content": "You write."}, {"role": "user", "content": "spring"}],
+                },
+                {
+                    "kind": "pause",
+                    "approval_request_id": "draft",
+                    "approval_request_url": "https://x.example",
+                    "expires_in_ms": 86_400_000,
+                },
+                {"kind": "call", "target": "publisher.publish", "input": '{"content":"A draft."}'},
+            ],
+        )
+
+    def test_other_decisions(self) -> None:
+        done = run(app, "publish", {"brief": "x"}, answers=["d", rejected(feedback="No.")])
+        self.assertEqual(done.result, {"status": "rejected", "feedback": "No."})
+        self.assertEqual(run(app, "publish", {"brief": "x"}, answers=["d", never()]).result["status"], "expired")
+
+    def test_wrong_input_names_its_field(self) -> None:
+        for wrong, message in (
+            ({}, "`brief`: is missing"),
+            ({"brief": 3}, "`brief`: an integer, but a string is wanted"),
+            ({"brief": "x", "more": 1}, "`more`: there is no such field"),
+            ([], "an array, but an object is wanted"),
+        ):
+            error = run(app, "publish", wrong).error
+            assert error is not None
+            self.assertEqual(error["code"], "invalid_input")
+            self.assertIn(message, error["message"])
+
+    def test_forms(self) -> None:
+        done = run(app, "forms", answers=[decided("good", response={"stars": 3}, reviewer="ann")])
+        self.assertEqual(done.result["stars"], 3)
+        self.assertEqual(done.result["again"], {"stars": 3})
+        ask = done.asks[0]
+        assert isinstance(ask, Pause)
+        self.assertEqual((ask.payload, ask.choices, ask.expires_in_ms), ('{"ü":[1]}', ("good", "bad"), 2))
+        self.assertEqual(json.loads(ask.response_schema or "")["required"], ["stars"])
+
+    def test_prompts(self) -> None:
+        done = run(app, "prompts", answers=["text"])
+        self.assertEqual(done.result, "text")
+        ask = done.asks[0]
+        assert isinstance(ask, Ai)
+        self.assertEqual([message.role for message in ask.messages], ["user", "assistant", "user"])
+        self.assertEqual((ask.model, ask.temperature, ask.max_tokens, ask.schema), ("m", 0.5, 9, None))
+        self.assertEqual(run(app, "prompts", {"schema": True}, answers=[Form(2)]).result, {"stars": 2})
+
+    def test_an_answer_that_does_not_fit_its_schema(self) -> None:
+        for text in ("no JSON", '{"stars":"x"}', "[" * 10_000):
+            error = run(app, "prompts", {"schema": True}, answers=[text]).error
+            assert error is not None
+            self.assertEqual(error["code"], "ai_invalid_output")
+
+    def test_errors(self) -> None:
+        def error(how: str, *answers: Any) -> Any:
+            return run(app, "raises", {"how": how}, answers=answers).error
+
+        self.assertEqual(error("error"), {"code": "too_late", "message": "the shop is closed"})
+        self.assertEqual(error(""), {"code": "ZeroDivisionError", "message": "by hand"})
+        self.assertEqual(error("outside")["code"], "PermissionError")
+        failed = error("call", countersign.Error("publish_failed", "full"))
+        self.assertEqual(failed["code"], "call_failed")
+        self.assertIn("publish_failed: full", failed["message"])
+        self.assertEqual(error("call", countersign.CallDenied("no"))["code"], "call_denied")
+        self.assertEqual(run(app, "nothing").error, {"code": "unknown_function", "message": unittest.mock.ANY})
+
+    def test_a_traceback_is_the_authors(self) -> None:
+        log = run(app, "raises", {"how": "call"}, answers=[countersign.CallDenied("no")]).log
+        files = [line for line in log if line.startswith("  File ")]
+        self.assertEqual(len(files), 1, log)
+        self.assertIn("test_agent.py", files[0])
+        self.assertEqual(log[-1], "countersign.errors.CallDenied: no")
+
+    def test_the_log_and_the_id(self) -> None:
+        done = run(app, "id_and_note")
+        self.assertEqual(done.log, ['seen n=1 who={"a":"ü"}', "printed"])
+        self.assertTrue(done.result.startswith("exec_"))
+
+    def test_nothing_is_asked_outside_a_function(self) -> None:
+        with self.assertRaisesRegex(RuntimeError, "only a function of an agent can ask"):
+            asyncio.run(app.ai("x"))
+
+    def test_wrong_arguments_are_told_at_once(self) -> None:
+        async def wrong() -> None:
+            for ask, exception in (
+                (app.ai(), ValueError),
+                (app.ai(messages=[{"role": "god", "content": ""}]), ValueError),
+                (app.ai(3), TypeError),  # type: ignore[arg-type]
+                (app.ai("x", schema=bytes), TypeError),
+                (app.pause("x", expires_in=1, expires_in_hours=1), ValueError),
+                (app.pause("x", choices="yes"), TypeError),
+                (app.pause("x", payload=object()), countersign.PauseInvalidRequest),
+                (app.call("a.b", 1, c=2), TypeError),
+                (app.call("a.b", c=object()), TypeError),
+            ):
+                with self.assertRaises(exception):
+                    await ask
+
+        small = Agent("small")
+        small.function(wrong)
+        done = run(small, "wrong")
+        self.assertIsNone(done.error)
+        self.assertEqual(done.asks, [])
+
+
+class Testing(unittest.TestCase):
+    def test_too_few_answers(self) -> None:
+        with self.assertRaisesRegex(AssertionError, "no answer to ask 2: the pause 'draft'"):
+            run(app, "publish", {"brief": "x"}, answers=["d"])
+
+    def test_too_many_answers(self) -> None:
+        with self.assertRaisesRegex(AssertionError, "1 answers are left"):
+            run(app, "publish", {"brief": "x"}, answers=["d", rejected(), "more"])
+
+    def test_answers_of_the_wrong_kind(self) -> None:
+        with self.assertRaisesRegex(AssertionError, "the pause 'draft' is no review"):
+            run(app, "publish", {"brief": "x"}, answers=["d", {}])
+        with self.assertRaisesRegex(AssertionError, "cannot fail with"):
+            run(app, "publish", {"brief": "x"}, answers=[countersign.CallDenied("x")])
+
+    def test_answers_from_a_function(self) -> None:
+        def answer(ask: Any) -> Any:
+            return {Ai: "d", Pause: approved(), Call: None}[type(ask)]
+
+        self.assertEqual(run(app, "publish", {"brief": "x"}, answers=answer).result, {"status": "published"})
