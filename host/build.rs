@@ -17,19 +17,12 @@ const PACKS: [(&str, &str); 6] = [
     ("SDK_TYPESCRIPT", "../sdk/typescript"),
 ];
 
-/// What tools leave behind, and tests: no part of an SDK, at any depth.
-const LEFT_OUT: [&str; 10] = [
-    "__pycache__",
-    "dist",
-    "node_modules",
-    "package-lock.json",
-    "Cargo.lock",
-    "target",
-    "test",
-    "tests",
-    "venv",
-    ".venv",
-];
+/// What tools leave behind, at any depth.
+const LEFT_OUT: [&str; 7] =
+    ["__pycache__", "dist", "node_modules", "package-lock.json", "Cargo.lock", "target", "venv"];
+
+/// The tests of an SDK are no part of it. Those of a template are.
+const TESTS: [&str; 2] = ["test", "tests"];
 
 /// An SDK has some 50 files; beyond this, something was packed that should not be.
 const FILES_MAX: usize = 300;
@@ -44,7 +37,8 @@ fn main() -> io::Result<()> {
         let top = host.join(folder);
         let mut files = vec![];
         if top.is_dir() {
-            collect(&top, &mut files)?;
+            let left_out: &[&str] = if folder.starts_with("../sdk") { &TESTS } else { &[] };
+            collect(&top, left_out, &mut files)?;
         } else {
             // Looked for again when its parent changes.
             println!("cargo::rerun-if-changed={}", top.parent().unwrap_or(&host).display());
@@ -64,16 +58,21 @@ fn main() -> io::Result<()> {
     fs::write(out.join("packs.rs"), code)
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+fn collect(folder: &Path, left_out: &[&str], files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let is_hidden = name.starts_with('.');
-        if LEFT_OUT.contains(&name) || name.ends_with(".egg-info") || name.ends_with(".pyc") || is_hidden {
+        if LEFT_OUT.contains(&name)
+            || left_out.contains(&name)
+            || name.ends_with(".egg-info")
+            || name.ends_with(".pyc")
+            || is_hidden
+        {
             continue;
         }
         if path.is_dir() {
-            collect(&path, files)?;
+            collect(&path, left_out, files)?;
         } else {
             files.push(path);
         }

@@ -1,7 +1,7 @@
 //! The command line: one file per command or family of commands.
 //!
-//! Every command but `serve`, `tenants`, `try` and `replay` is a client of the HTTP API, like anybody else's program.
-//! `replay` is one if it is given an execution.
+//! Every command that asks something of a host is a client of the HTTP API, like anybody else's program. `serve` and
+//! `tenants` are the host themselves; `new`, `build` and `try` need none, nor does `replay`, but for an execution.
 
 mod api;
 mod asks;

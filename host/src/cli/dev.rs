@@ -53,7 +53,8 @@ version stays. Shows what executions ask, are told and print, and what waits for
 Keys: a approve, r reject, c request changes, 1 to 9 other choices; n the next pause; s start an execution; b build
 again; q or Ctrl-C quit. Without a terminal it only prints.
 
-It starts a host of its own, with a private Postgres, and stops it at the end; with --url it uses the one there.
+It starts a host of its own, with a private Postgres, and stops it at the end. With --url it uses the one there; what
+COUNTERSIGN_URL says does not count, so that no change goes by mistake to a host that others use.
 
 Examples:
   countersign dev
