@@ -21,6 +21,7 @@ demo: setup $(if $(LANGUAGE),guests,rust-guests) ## run an agent that is killed 
 
 test: setup guests ## run all tests, on a private Postgres
 	$(HOST_BUILD)
+	@sh scripts/test-sdks
 	cargo test --locked --workspace
 
 lint: setup ## check formatting, lints and documentation

@@ -99,10 +99,6 @@ struct Globals {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run an agent in memory, and answer what it asks
-    Try(Box<trying::TryArgs>),
-    /// Hold an agent against the journal of an execution
-    Replay(replay::ReplayArgs),
     /// Run the host
     Serve(Box<crate::config::Config>),
     /// Run the host of `dev`, until standard input ends
@@ -116,6 +112,10 @@ enum Command {
     Build(build::BuildArgs),
     /// Run a host that builds and deploys a project whenever its source changes
     Dev(dev::DevArgs),
+    /// Run an agent in memory, and answer what it asks
+    Try(Box<trying::TryArgs>),
+    /// Hold an agent against the journal of an execution
+    Replay(replay::ReplayArgs),
     /// Upload an agent: a project, which is built first, or a component
     Deploy(deploy::DeployArgs),
     /// List the agents

@@ -14,6 +14,8 @@ fn examples() -> Vec<(&'static str, &'static str, Value)> {
         ("publisher", "publish", json!({"content": "text"})),
         ("deployment_approval", "deploy", json!({"service": "shop", "version": "1"})),
         ("daily_digest", "run", json!({"topics": ["night trains"], "to": "ann@example.com", "rounds": 3})),
+        ("expense_approval", "submit", json!({"employee": "Ada", "purpose": "train", "amount": 120})),
+        ("refund_desk", "handle", json!({"message": "My tent leaks."})),
         testbed("echo", json!({"a": [1, 2.5, "ü"]})),
         testbed("join", json!(null)),
         testbed("race", json!({"timeout_ms": 1_000})),

@@ -18,6 +18,33 @@ mod stand_ins {
         bytes: usize,
     }
 
+    /// What was not bought.
+    #[data]
+    struct Order {
+        order: String,
+        item: String,
+        cents: u64,
+    }
+
+    /// What was not paid.
+    #[data]
+    struct Refund {
+        cents: u64,
+    }
+
+    /// As `orders.find`: every order is for the same tent.
+    #[function]
+    async fn find(order: String) -> Result<Order, Error> {
+        Ok(Order { order, item: "tent".to_owned(), cents: 4900 })
+    }
+
+    /// As `payments.refund`: notes what would be paid.
+    #[function]
+    async fn refund(order: String, cents: u64) -> Result<Refund, Error> {
+        note!("would pay {cents} cents for {order}");
+        Ok(Refund { cents })
+    }
+
     /// As `deployer.deploy`: notes what would be deployed.
     #[function]
     async fn deploy(service: String, version: String) -> Result<Deployment, Error> {

@@ -57,7 +57,7 @@ export function addSources(agent: Agent): void {
       base64: atob(btoa("hi")),
       cloned: copy.self === copy && copy !== circular && copy.at.getTime() === 0,
       regexp: "2026-11-22".replace(/(?<y>\d+)-(?<m>\d+)-(?<d>\d+)/u, "$<d>.$<m>.$<y>"),
-      absent: ["Intl", "process", "require", "Buffer", "WebAssembly"].filter((name) => name in globalThis),
+      unexpected: ["Intl", "process", "require", "Buffer", "WebAssembly"].filter((name) => name in globalThis),
     };
   });
 }

@@ -247,7 +247,11 @@ fn key_in(data_dir: &Path) -> Result<String, Failure> {
     let ask = "pass --api-key or set COUNTERSIGN_API_KEY";
     let file = data_dir.join("api-key");
     let text = std::fs::read_to_string(&file).map_err(|error| {
-        Failure::Usage(format!("no API key: {ask}. `countersign serve` leaves one in {} ({error})", file.display()))
+        Failure::Usage(format!(
+            "no API key: {ask}. `countersign serve` leaves one in its data directory, which is COUNTERSIGN_DATA_DIR; {} \
+             cannot be read ({error})",
+            file.display()
+        ))
     })?;
     match text.lines().next().map(str::trim).filter(|key| !key.is_empty()) {
         Some(key) => Ok(key.to_owned()),

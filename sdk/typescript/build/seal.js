@@ -7,7 +7,8 @@
 
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+
+import { backend } from "./component.js";
 
 const SECTION = "countersign:source";
 
@@ -16,8 +17,7 @@ const SECTION = "countersign:source";
  * @returns {Buffer} the bytes that end a component of this script
  */
 export function sealOf(script) {
-  const { version } = createRequire(import.meta.url)("componentize-qjs/package.json");
-  const digest = createHash("sha256").update(`componentize-qjs ${version}\n`).update(script).digest();
+  const digest = createHash("sha256").update(`componentize-qjs ${backend().version}\n`).update(script).digest();
   const content = Buffer.concat([Buffer.from([SECTION.length]), Buffer.from(SECTION), digest]);
   // A custom section: its id, its size, which is below 128 and so takes a byte, and what is in it.
   return Buffer.concat([Buffer.from([0, content.length]), content]);

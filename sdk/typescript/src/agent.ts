@@ -100,7 +100,7 @@ export class Agent {
     return { name: this.name, version: this.version, functions };
   }
 
-  /** Runs a function from JSON to JSON. */
+  /** Runs a function from JSON to JSON, for a host. A test does so by `run` of `countersign/testing`. */
   async run(name: string, input: string): Promise<string> {
     const found = this.#functions.get(name);
     if (!found) throw new AgentError("unknown_function", `this agent has no function \`${name}\``);

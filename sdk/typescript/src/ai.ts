@@ -1,7 +1,7 @@
 import { Ask, type AskOptions } from "./ask.js";
 import { AiError, aiError } from "./errors.js";
 import type { AiAsk, AnswerRecord, CompletionRecord, Message } from "./journal.js";
-import { check, type Check, type Checked, type Schema } from "./schema.js";
+import { check, type Check, type Checked, type Schema, type Verdict } from "./schema.js";
 import { optionalNumber, optionalText, present, text } from "./values.js";
 
 /** What a model is asked. At least one of `system`, `messages` and `user`; they are sent in this order. */
@@ -109,7 +109,7 @@ function structured<T>(text: string, form: Check<T>): T | Promise<T> {
   return verdict instanceof Promise ? verdict.then(accepted) : accepted(verdict);
 }
 
-function accepted<T>(verdict: { value: T; issues?: undefined } | { issues: string[] }): T {
+function accepted<T>(verdict: Verdict<T>): T {
   if (verdict.issues) throw new AiError("invalid_output", verdict.issues.join("; "));
   return verdict.value;
 }

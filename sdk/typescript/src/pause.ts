@@ -1,7 +1,7 @@
 import { Ask, type AskOptions } from "./ask.js";
 import { PauseError, pauseError } from "./errors.js";
 import type { AnswerRecord, PauseAsk, ReviewRecord, WaitForResumeAsk } from "./journal.js";
-import { check, type Check, type Checked, type Schema } from "./schema.js";
+import { check, type Check, type Checked, type Schema, type Verdict } from "./schema.js";
 import { json, optionalMillis, optionalText, present, text } from "./values.js";
 
 /** A request for a human decision. The bounds are the host's. */
@@ -140,14 +140,16 @@ function review(record: ReviewRecord, form: Check<unknown> | undefined): Review 
   const response: unknown = record.response === undefined ? undefined : JSON.parse(record.response);
   if (response === undefined || !form) return reviewOf(record, response);
   const verdict = form.check(response);
-  const finish = (found: typeof verdict extends Promise<infer V> | infer V ? V : never): Review => {
-    if (found.issues) {
-      const id = "the response of the review does not fit `responseSchema`";
-      throw new PauseError("invalid_response", `${id}: ${found.issues.join("; ")}`);
-    }
-    return reviewOf(record, found.value);
-  };
+  const finish = (found: Verdict<unknown>) => reviewOf(record, accepted(found));
   return verdict instanceof Promise ? verdict.then(finish) : finish(verdict);
+}
+
+function accepted<T>(verdict: Verdict<T>): T {
+  if (!verdict.issues) return verdict.value;
+  throw new PauseError(
+    "invalid_response",
+    `the response does not fit \`responseSchema\`: ${verdict.issues.join("; ")}`,
+  );
 }
 
 function reviewOf<R>(record: ReviewRecord, response: R): Review<R> {

@@ -274,7 +274,7 @@ fn a_function_that_wakes_itself_goes_on() {
 }
 
 #[test]
-#[should_panic(expected = "no answer was given to ask 0: {\"approval_request_id\":\"gate\"")]
+#[should_panic(expected = "no answer was given to ask 0: {")]
 fn a_missing_answer_fails_the_test() {
     start_future(decision(pause("gate"))).finish();
 }
