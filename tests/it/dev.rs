@@ -183,7 +183,7 @@ async fn one_key_starts_and_another_decides() {
     dev.says("deployed  desk version 1").await;
     dev.says("s start   ? keys   q quit").await;
     dev.press("s");
-    dev.says("input of publish_with_review").await;
+    dev.says("The input of publish_with_review, as JSON").await;
     dev.press("\u{15}{\"brief\":\"Night trains\"}\r");
     dev.says("waits     for a decision: https://cms.example.com/review/draft").await;
     dev.says("a approve   r reject   c request changes").await;
@@ -191,7 +191,7 @@ async fn one_key_starts_and_another_decides() {
     dev.says("draft-review: approved").await;
     dev.says("https://cms.example.com/review/final").await;
     dev.press("c");
-    dev.says("what should change").await;
+    dev.says("What should change?").await;
     dev.press("Shorter.\r");
     dev.says("final-approval: request_changes").await;
     dev.says("{\"status\":\"request_changes\"}").await;

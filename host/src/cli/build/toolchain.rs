@@ -36,7 +36,9 @@ pub(super) fn plan(project: &Project) -> Result<Plan, Failure> {
         Language::TypeScript => typescript(project),
     }
     .map_err(Failure::Failed)?;
-    let words = std::iter::once(program.as_os_str()).chain(arguments.iter().map(OsString::as_os_str));
+    // One from the path is shown as people would type it.
+    let name = program.file_name().filter(|_| !program.starts_with(&project.dir)).unwrap_or(program.as_os_str());
+    let words = std::iter::once(name).chain(arguments.iter().map(OsString::as_os_str));
     let shown: Vec<String> = words.map(|word| shell_word(&super::shown(Path::new(word)))).collect();
     let (language, dir) = (project.language, project.dir.clone());
     Ok(Plan { language, dir, program, arguments, shown: shown.join(" ") })

@@ -40,7 +40,7 @@ pub(super) enum Task {
     },
     Build,
     Quit,
-    /// Tells somebody that a key does nothing.
+    /// Tells somebody what a key leads to, or why to nothing.
     Say(String),
 }
 
@@ -191,21 +191,21 @@ impl Desk {
         if let Some((_, prompt)) = &self.asking {
             return prompt.line();
         }
-        let mut parts = vec![];
+        // The keys first: what does not fit the terminal is cut off at the end.
+        let pause = self.open.get(self.chosen);
+        let mut parts: Vec<String> = match pause {
+            Some(pause) => choices(pause).iter().map(|(key, _, shown)| format!("{key} {}", clean(shown))).collect(),
+            None => vec!["s start".into()],
+        };
+        parts.extend((self.open.len() > 1).then(|| "n next".to_owned()));
+        parts.extend(["? keys".to_owned(), "q quit".to_owned()]);
+        if let Some(pause) = pause {
+            let about = clean(&pauses::about(pause));
+            parts.push(format!("[{}/{}] {about}", self.chosen + 1, self.open.len()));
+        }
         if let Some(said) = &self.building {
-            parts.push(format!("building {}", clip(&clean(said), 40)).trim_end().to_owned());
+            parts.push(format!("building {}", clean(said)).trim_end().to_owned());
         }
-        match self.open.get(self.chosen) {
-            Some(pause) => {
-                let which = format!("{}/{}", self.chosen + 1, self.open.len());
-                parts.push(format!("[{which}] {}", clip(&clean(&pauses::about(pause)), 40)));
-                parts.extend(choices(pause).into_iter().map(|(key, _, shown)| format!("{key} {}", clean(&shown))));
-                parts.extend((self.open.len() > 1).then(|| "n next".to_owned()));
-            }
-            None => parts.push("s start".into()),
-        }
-        parts.push("? keys".into());
-        parts.push("q quit".into());
         parts.join("   ")
     }
 
@@ -242,15 +242,14 @@ impl Desk {
         let choice = choices(pause).into_iter().find(|(its, _, _)| *its == key);
         let (id, (_, decision, _)) = (pause.id.clone(), choice?);
         if decision == "request_changes" {
-            let prompt = Prompt::new("what should change (Enter sends, Esc goes back)", "");
-            self.asking = Some((Asking::Feedback { pause: id, decision }, prompt));
-            return None;
+            self.asking = Some((Asking::Feedback { pause: id, decision }, Prompt::new("feedback", "")));
+            return Some(Task::Say("What should change? Enter sends it, Esc goes back.".into()));
         }
-        self.decided(id, decision, None)
+        self.decided(id, &decision, None)
     }
 
     /// Sends a decision, or asks for the response that its pause wants first.
-    fn decided(&mut self, id: String, decision: String, feedback: Option<String>) -> Option<Task> {
+    fn decided(&mut self, id: String, decision: &str, feedback: Option<&str>) -> Option<Task> {
         let Some(pause) = self.open.iter().find(|pause| pause.id == id) else {
             return Some(Task::Say("Somebody else has decided it.".into()));
         };
@@ -259,9 +258,10 @@ impl Desk {
             body["feedback"] = json!(feedback);
         }
         if let Some(schema) = &pause.response_schema {
-            let prompt = Prompt::new("response, as JSON (Enter sends, Esc goes back)", &sample(schema).to_string());
+            let prompt = Prompt::new("response", &sample(schema).to_string());
+            let schema = clip(&clean(&schema.to_string()), PAYLOAD_SHOWN);
             self.asking = Some((Asking::Response { pause: id, body }, prompt));
-            return None;
+            return Some(Task::Say(format!("The form, as JSON; Enter sends it, Esc goes back. It must fit {schema}")));
         }
         Some(Task::Decide { pause: id, body })
     }
@@ -271,34 +271,32 @@ impl Desk {
             [] => Some(Task::Say("Nothing is deployed yet.".into())),
             [only] => {
                 let only = only.name.clone();
-                self.ask_for_input(only);
-                None
+                self.ask_for_input(only)
             }
             [first, ..] => {
                 let names: Vec<String> = self.functions.iter().map(|function| clean(&function.name)).collect();
                 let typed = self.last.clone().filter(|last| names.contains(last)).unwrap_or_else(|| first.name.clone());
-                let question = format!("function, of {}", clip(&names.join(", "), 60));
-                self.asking = Some((Asking::Function, Prompt::new(&question, &typed)));
-                None
+                self.asking = Some((Asking::Function, Prompt::new("function", &typed)));
+                Some(Task::Say(format!("Which function: {}? Enter takes it, Esc goes back.", names.join(", "))))
             }
         }
     }
 
-    fn ask_for_input(&mut self, function: String) {
+    fn ask_for_input(&mut self, function: String) -> Option<Task> {
         let schema = self.functions.iter().find(|it| it.name == function).and_then(|it| it.input_schema.as_ref());
         let default = self.inputs.get(&function).cloned().or_else(|| schema.map(sample)).unwrap_or_else(|| json!({}));
-        let question = format!("input of {}, as JSON (Enter starts, Esc goes back)", clean(&function));
-        self.asking = Some((Asking::Input { function }, Prompt::new(&question, &default.to_string())));
+        let hint = format!("The input of {}, as JSON; Enter starts it, Esc goes back.", clean(&function));
+        self.asking = Some((Asking::Input { function }, Prompt::new("input", &default.to_string())));
+        Some(Task::Say(hint))
     }
 
     /// What was typed, when Enter was pressed.
     fn answered(&mut self, asking: Asking, typed: &str) -> Option<Task> {
         let typed = typed.trim();
         match asking {
-            Asking::Feedback { pause, decision } => self.decided(pause, decision, Some(typed.to_owned())),
+            Asking::Feedback { pause, decision } => self.decided(pause, &decision, Some(typed)),
             Asking::Function if self.functions.iter().any(|function| function.name == typed) => {
-                self.ask_for_input(typed.to_owned());
-                None
+                self.ask_for_input(typed.to_owned())
             }
             Asking::Function => Some(Task::Say(format!("There is no function {:?}.", clean(typed)))),
             Asking::Input { function } => match serde_json::from_str::<Value>(typed) {
@@ -321,7 +319,7 @@ impl Desk {
 
     /// Leaves what was typed to be mended.
     fn again(&mut self, asking: Asking, typed: &str, error: &serde_json::Error) -> Option<Task> {
-        self.asking = Some((asking, Prompt::new("as JSON (Enter, or Esc goes back)", typed)));
+        self.asking = Some((asking, Prompt::new("JSON", typed)));
         Some(Task::Say(format!("That is no JSON: {error}.")))
     }
 }
