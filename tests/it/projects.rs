@@ -63,19 +63,17 @@ async fn a_new_project_in_rust_is_tested_built_deployed_run_and_decided() {
     walk(&folder, |_| ()).await;
 }
 
-/// What `make guests` installs for a language, or a variable names; none if it is not there.
-fn installed(variable: &str, place: &str) -> Option<PathBuf> {
+/// What `make guests` installs for a language, or a variable names.
+fn installed(variable: &str, place: &str) -> PathBuf {
     let place = std::env::var_os(variable).map_or_else(|| root().join(place), PathBuf::from);
-    if !place.exists() {
-        eprintln!("not run: {} is not there; `make guests` installs it, or {variable} names another", place.display());
-    }
-    place.exists().then_some(place)
+    assert!(place.exists(), "{} is not there; `make guests` installs it, or {variable} names another", place.display());
+    place
 }
 
 /// Needs the `bin/python` of a venv that has componentize-py. The SDK comes from the project.
 #[tokio::test]
 async fn a_new_project_in_python_is_tested_built_deployed_run_and_decided() {
-    let Some(python) = installed("COUNTERSIGN_TEST_PYTHON", "target/python/bin/python") else { return };
+    let python = installed("COUNTERSIGN_TEST_PYTHON", "target/python/bin/python");
     let folder = Folder::new();
     Said::by(folder.countersign(&["new", "hello", "--lang", "python"])).await.ok();
     let venv = python.parent().and_then(Path::parent).expect("VENV/bin/python");
@@ -96,7 +94,7 @@ async fn a_new_project_in_python_is_tested_built_deployed_run_and_decided() {
 /// Needs a `node_modules` with what the SDK for TypeScript depends on.
 #[tokio::test]
 async fn a_new_project_in_typescript_is_tested_built_deployed_run_and_decided() {
-    let Some(packages) = installed("COUNTERSIGN_TEST_NODE_MODULES", "sdk/typescript/node_modules") else { return };
+    let packages = installed("COUNTERSIGN_TEST_NODE_MODULES", "sdk/typescript/node_modules");
     let folder = Folder::new();
     Said::by(folder.countersign(&["new", "hello", "--lang", "typescript"])).await.ok();
     let own = folder.path().join("hello/node_modules");
@@ -181,16 +179,16 @@ async fn a_missing_tool_is_named_with_the_command_that_installs_it() {
 #[tokio::test]
 async fn a_project_that_does_not_compile_shows_why_and_uploads_nothing() {
     let folder = Folder::new();
-    Said::by(folder.countersign(&["new", "hello", "--lang", "rust"])).await.ok();
-    let source = folder.read("hello/src/lib.rs").replace("review.decision", "review.no_such_field");
-    folder.write("hello/src/lib.rs", source);
+    Said::by(folder.countersign(&["new", "broken", "--lang", "rust"])).await.ok();
+    let source = folder.read("broken/src/lib.rs").replace("review.decision", "review.no_such_field");
+    folder.write("broken/src/lib.rs", source);
     // No host is there: that it is not asked for shows that nothing was uploaded.
-    let mut deploy = folder.countersign(&["deploy", "hello", "--url", "http://127.0.0.1:1", "--api-key", "cs_x"]);
+    let mut deploy = folder.countersign(&["deploy", "broken", "--url", "http://127.0.0.1:1", "--api-key", "cs_x"]);
     deploy.env("NO_COLOR", "1");
     let why = Said::by(deploy).await.failed(1);
     assert!(why.contains("no field `no_such_field`") && why.contains("src/lib.rs:"), "{why}");
-    assert!(!folder.path().join("hello/dist/hello.wasm").exists());
-    let json = Said::by(folder.countersign(&["build", "hello", "--json"])).await.failed(1);
+    assert!(!folder.path().join("broken/dist/broken.wasm").exists());
+    let json = Said::by(folder.countersign(&["build", "broken", "--json"])).await.failed(1);
     let json: serde_json::Value = serde_json::from_str(&json).expect("one document on standard error");
     assert!(json["error"]["message"].as_str().is_some_and(|why| why.contains("no_such_field")), "{json}");
 }
