@@ -11,7 +11,7 @@ HOST_BUILD = cargo build --locked --workspace --bin countersign
 RUST_AGENTS = daily-digest deployment-approval publish-with-review publisher smuggler stand-ins testbed
 GUEST_BUILD = cargo build --locked --profile guest --target wasm32-wasip2
 
-.PHONY: demo test lint setup guests rust-guests bench
+.PHONY: demo test lint setup guests rust-guests docs bench
 
 # KEEP=1: leave the host running. LANG=python or LANG=typescript: with the agent in that language.
 demo: setup $(if $(LANGUAGE),guests,rust-guests) ## run an agent that is killed while it waits for people
@@ -25,9 +25,14 @@ test: setup guests ## run all tests, on a private Postgres
 	cargo test --locked --workspace
 
 lint: setup ## check formatting, lints and documentation
+	@sh scripts/setup-sdks
+	@sh scripts/lint-sdks
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --document-private-items --workspace --quiet
+
+docs: ## write docs/cli.md anew, from the code
+	COUNTERSIGN_WRITE_DOCS=1 cargo test --locked --workspace --lib --quiet -- reference
 
 bench: setup guests ## measure, and print ratios
 	cargo run --locked --release --package countersign-tests --bin bench

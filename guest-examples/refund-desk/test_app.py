@@ -1,9 +1,9 @@
 import unittest
 
-from app import STEPS_MAX, app
-
 from countersign import CallDenied
 from countersign.testing import Run, approved, decided, rejected, run
+
+from app import STEPS_MAX, app
 
 ORDER = {"order": "A7"}
 REFUND = {"order": "A7", "cents": 4900}

@@ -156,6 +156,20 @@ mod tests {
     }
 
     #[test]
+    fn the_agents_on_the_start_page_are_those_of_the_templates() {
+        let page = include_str!("../../../docs/start.md");
+        for template in [TEMPLATE_RUST, TEMPLATE_PYTHON, TEMPLATE_TYPESCRIPT] {
+            let is_agent = |path: &str| ["src/lib.rs", "app.py", "src/agent.ts"].contains(&path);
+            let (path, bytes) = template.iter().find(|(path, _)| is_agent(path)).expect("it has an agent");
+            let (_, bytes) = render(path, bytes, "hello");
+            let text = String::from_utf8(bytes.to_vec()).expect("templates are text");
+            // The page leaves the test of the Rust agent out.
+            let agent = text.split("\n#[cfg(test)]").next().unwrap_or_default();
+            assert!(page.contains(agent), "docs/start.md has not {path}:\n{agent}");
+        }
+    }
+
+    #[test]
     fn every_template_is_about_the_agent_and_leaves_no_blank() {
         for template in [TEMPLATE_RUST, TEMPLATE_PYTHON, TEMPLATE_TYPESCRIPT] {
             let files: Files = template.iter().map(|(path, bytes)| render(path, bytes, "good-news")).collect();

@@ -5,12 +5,12 @@ from countersign import Agent
 app = Agent(node_id="{{name}}", version="0.1.0")
 
 
-@app.reasoner()
-async def announce(brief: str) -> dict:
+@app.function()
+async def announce(brief: str) -> dict[str, str]:
     """Drafts an announcement, and returns it with what the reviewer decided."""
     text = await app.ai(system="You write short, friendly announcements.", user=brief)
     # Here it may wait for days. The host may stop meanwhile; the model is not asked again.
-    review = await app.pause(approval_request_id="review", title="Publish this?", payload={"text": text})
+    review = await app.pause("review", title="Publish this?", payload={"text": text})
     return {"status": review.decision, "text": text}
 
 
