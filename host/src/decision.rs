@@ -6,6 +6,9 @@ use crate::schema::Schema;
 /// The choices of a pause that names none.
 pub const DEFAULT_CHOICES: [&str; 3] = ["approved", "rejected", "request_changes"];
 
+/// The choices that say no to what a form is about: its response may be left out.
+pub const REFUSALS: [&str; 2] = ["rejected", "request_changes"];
+
 /// Longest choice and decision, in bytes.
 pub const CHOICE_BYTES_MAX: usize = 64;
 
@@ -32,7 +35,7 @@ pub struct Form {
 pub enum Unfit {
     #[error("`decision` is {given:?}; this pause takes {}", .choices.join(", "))]
     NotAChoice { given: String, choices: Vec<String> },
-    #[error("this pause needs a `response`; its JSON Schema is in `response_schema`")]
+    #[error("this decision needs a `response`; its JSON Schema is in `response_schema`")]
     NoResponse,
     #[error("`response` does not satisfy the pause's schema: {0}")]
     BadResponse(String),
@@ -42,12 +45,16 @@ pub enum Unfit {
 
 impl Form {
     /// Whether the decision is one of the choices, and its response satisfies the schema.
+    ///
+    /// Each choice needs a response, but for [`REFUSALS`].
     pub fn check(&self, decision: &str, response: Option<&str>) -> Result<(), Unfit> {
         if !self.choices.iter().any(|choice| choice == decision) {
             return Err(Unfit::NotAChoice { given: decision.into(), choices: self.choices.clone() });
         }
         let Some(schema) = &self.response_schema else { return Ok(()) };
-        let Some(response) = response else { return Err(Unfit::NoResponse) };
+        let Some(response) = response else {
+            return if REFUSALS.contains(&decision) { Ok(()) } else { Err(Unfit::NoResponse) };
+        };
         Schema::parse(schema).and_then(|schema| schema.check(response)).map_err(Unfit::BadResponse)
     }
 }
@@ -80,5 +87,17 @@ mod tests {
         assert_eq!(form.check("approved", None), Err(Unfit::NoResponse));
         let unfit = form.check("approved", Some(r#"{"amount":"3"}"#)).unwrap_err();
         assert!(unfit.to_string().contains("/amount"), "{unfit}");
+    }
+
+    #[test]
+    fn who_refuses_need_not_fill_in_the_form_but_what_is_filled_in_must_be_right() {
+        let form = form(Some(r#"{"type":"object","required":["amount"]}"#));
+        for refusal in REFUSALS {
+            assert_eq!(form.check(refusal, None), Ok(()));
+            assert_eq!(form.check(refusal, Some(r#"{"amount":3}"#)), Ok(()));
+            assert!(matches!(form.check(refusal, Some("{}")), Err(Unfit::BadResponse(_))));
+        }
+        let form = Form { choices: vec!["later".into()], ..form };
+        assert_eq!(form.check("later", None), Err(Unfit::NoResponse));
     }
 }

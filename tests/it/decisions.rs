@@ -293,6 +293,15 @@ async fn a_decision_that_does_not_fit_is_refused_and_told_why() {
         assert_eq!(desk.decide(door, &pause, &fits).await.expect(200)["outcome"], "accepted");
         let told = desk.told(&pause).await;
         assert_eq!((&told["decision"], &told["response"]), (&json!("hold"), &json!({"amount": 3})));
+
+        // Who says no has nothing to fill in.
+        let pause = desk.open(&json!({"response_schema": schema})).await;
+        assert_eq!(desk.decide(door, &pause, &json!({"decision": "approved"})).await.status, 422);
+        assert_eq!(
+            desk.decide(door, &pause, &json!({"decision": "rejected"})).await.expect(200)["outcome"],
+            "accepted"
+        );
+        assert_eq!(desk.told(&pause).await["decision"], "rejected");
     }
     desk.host.assert_unharmed();
 }

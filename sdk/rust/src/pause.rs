@@ -71,7 +71,7 @@ impl Pause {
 
     /// Sets a form for the reviewer, with the fields of `T`. [`Review::response`] reads it.
     ///
-    /// Every decision needs it filled in then, a rejection, too: what is left out then is an `Option` in `T`.
+    /// Each decision needs it filled in then, but for `rejected` and `request_changes`.
     ///
     /// ```no_run
     /// # use countersign_sdk::{Error, data, pause};

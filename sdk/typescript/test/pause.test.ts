@@ -58,7 +58,7 @@ test("a test cannot decide what a host would refuse", async () => {
   const cases: [Parameters<typeof pause>[0], unknown, RegExp][] = [
     [{ approvalRequestId: "x" }, decided("maybe"), /the choices are approved, rejected, request_changes/],
     [{ approvalRequestId: "x", choices: ["yes"] }, approved(), /the choices are yes/],
-    [{ approvalRequestId: "x", responseSchema: form as any }, rejected(), /every decision needs a `response`/],
+    [{ approvalRequestId: "x", responseSchema: form as any }, approved(), /`approved` needs a `response`/],
     [{ approvalRequestId: "x", responseSchema: form as any }, approved({ response: {} }), /does not fit/],
     [{ approvalRequestId: "x" }, "yes", /a pause is answered by approved\(\)/],
   ];

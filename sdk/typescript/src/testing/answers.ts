@@ -149,7 +149,11 @@ function mustBeTaken(choices: readonly string[], schema: string | undefined, { d
     throw new AnswerError(`no reviewer can decide \`${decision}\`: the choices are ${choices.join(", ")}`);
   }
   if (schema === undefined) return;
-  if (details.response === undefined) throw new AnswerError("this pause has a form: every decision needs a `response`");
+  if (details.response === undefined) {
+    // Who says no need not fill it in.
+    if (decision === "rejected" || decision === "request_changes") return;
+    throw new AnswerError(`this pause has a form: \`${decision}\` needs a \`response\``);
+  }
   const issues = misfit(schema, json("the response of a review", details.response));
   if (issues)
     throw new AnswerError(`no reviewer can send this response, which does not fit \`responseSchema\`: ${issues}`);
