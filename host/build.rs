@@ -33,6 +33,8 @@ const PACK_BYTES_MAX: u64 = 2 << 20;
 fn main() -> io::Result<()> {
     let host = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let mut code = String::new();
+    // sqlx reads this folder as it compiles, but does not tell cargo of new files.
+    println!("cargo::rerun-if-changed={}", host.join("../migrations").display());
     for (name, folder) in PACKS {
         let top = host.join(folder);
         let mut files = vec![];
