@@ -40,7 +40,7 @@ class Verdict(TypedDict):
 
 @app.function()
 async def form() -> dict[str, Any]:
-    """Pauses for a form, which a reviewer may leave empty."""
+    """Pauses for a form, which every decision must fill in."""
     review = await app.pause("form", title="How is it?", payload={"draft": "…"}, response_schema=Verdict,
                              choices=["good", "bad", "approved"])  # fmt: skip
     response: Verdict | None = review.response

@@ -3,11 +3,12 @@
 import contextlib
 import io
 import json
+import math
 import random
 import unittest
 from collections.abc import Callable, Sequence
 
-from countersign.asks import Ai, Answer, Ask, Call
+from countersign.asks import Ai, Answer, Ask, Call, Pause
 from countersign.execution import run_function
 from countersign.testing import FakeHost, approved
 
@@ -32,7 +33,10 @@ Pick = Callable[[Sequence[int]], int]
 def answer(ask: Ask) -> object:
     if isinstance(ask, Ai):
         return f"echo: {ask.messages[-1].content}"
-    return json.loads(ask.input) if isinstance(ask, Call) else approved(feedback="Shorter.")
+    if isinstance(ask, Call):
+        return json.loads(ask.input)
+    has_form = isinstance(ask, Pause) and ask.response_schema is not None
+    return approved(feedback="Shorter.", response={"stars": 3, "remarks": []} if has_form else None)
 
 
 class OrderedHost(FakeHost):
@@ -43,7 +47,9 @@ class OrderedHost(FakeHost):
         self.pick = pick
 
     def wait_any(self, ops: Sequence[int]) -> tuple[int, Answer]:
-        return super().wait_any([self.pick(ops)])
+        # A wait for a pause that is open has that one's answer.
+        ready = [op for op in ops if self._open[op].due < math.inf]
+        return super().wait_any([self.pick(ready or ops)])
 
 
 class EveryFunction(unittest.TestCase):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import unittest
 import unittest.mock
 from dataclasses import dataclass
@@ -11,12 +12,18 @@ from typing import Any
 import countersign
 from countersign import Agent
 from countersign.asks import Ai, Call, Pause
-from countersign.testing import approved, ask_json, decided, never, rejected, run
+from countersign.errors import call_failed, loads
+from countersign.testing import after, approved, ask_json, decided, never, rejected, run
 
 
 @dataclass
 class Form:
     stars: int
+
+
+class Wordless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
 
 
 app = Agent(node_id="content-pipeline", version="1.0.0")
@@ -62,6 +69,10 @@ async def raises(how: str) -> None:
         await app.call("a.b")
     if how == "outside":
         await asyncio.to_thread(print)
+    if how == "wrong types":
+        raise countersign.Error(404, ValueError("not there"))  # type: ignore[arg-type]
+    if how == "no text":
+        raise Wordless
     raise ZeroDivisionError("by hand")
 
 
@@ -150,11 +161,20 @@ class Functions(unittest.TestCase):
         self.assertEqual(error("error"), {"code": "too_late", "message": "the shop is closed"})
         self.assertEqual(error(""), {"code": "ZeroDivisionError", "message": "by hand"})
         self.assertEqual(error("outside")["code"], "PermissionError")
+        self.assertEqual(error("wrong types"), {"code": "404", "message": "not there"})
+        self.assertEqual(error("no text")["code"], "Wordless")
         failed = error("call", countersign.Error("publish_failed", "full"))
         self.assertEqual(failed["code"], "call_failed")
         self.assertIn("publish_failed: full", failed["message"])
         self.assertEqual(error("call", countersign.CallDenied("no"))["code"], "call_denied")
         self.assertEqual(run(app, "nothing").error, {"code": "unknown_function", "message": unittest.mock.ANY})
+
+    def test_what_a_called_agent_says_may_nest_too_deep(self) -> None:
+        deep = "[" * 1_001 + "]" * 1_001
+        self.assertEqual(call_failed(deep).error, deep)
+        self.assertEqual(loads('["' + "[" * 1_001 + '"]'), ["[" * 1_001])
+        with self.assertRaisesRegex(ValueError, "nests more than 1,000 deep"):
+            loads(deep)
 
     def test_a_traceback_is_the_authors(self) -> None:
         log = run(app, "raises", {"how": "call"}, answers=[countersign.CallDenied("no")]).log
@@ -179,6 +199,18 @@ class Functions(unittest.TestCase):
                 (app.ai(messages=[{"role": "god", "content": ""}]), ValueError),
                 (app.ai(3), TypeError),  # type: ignore[arg-type]
                 (app.ai("x", schema=bytes), TypeError),
+                # What would trap on its way to the host, or be another ask on replay.
+                (app.ai("x", temperature="hot"), TypeError),  # type: ignore[arg-type]
+                (app.ai("x", temperature=math.nan), ValueError),
+                (app.ai("x", temperature=1e300), ValueError),
+                (app.ai("x", max_tokens=1.5), TypeError),  # type: ignore[arg-type]
+                (app.ai("x", max_tokens=2**32), ValueError),
+                (app.ai("x", max_tokens=-1), ValueError),
+                (app.ai("x", model=3), TypeError),  # type: ignore[arg-type]
+                (app.pause(3), TypeError),  # type: ignore[arg-type]
+                (app.pause("x", title=3), TypeError),  # type: ignore[arg-type]
+                (app.pause("x", choices=[3]), TypeError),  # type: ignore[list-item]
+                (app.call(3), TypeError),  # type: ignore[arg-type]
                 (app.pause("x", expires_in=1, expires_in_hours=1), ValueError),
                 (app.pause("x", choices="yes"), TypeError),
                 (app.pause("x", payload=object()), countersign.PauseInvalidRequest),
@@ -193,6 +225,24 @@ class Functions(unittest.TestCase):
         done = run(small, "wrong")
         self.assertIsNone(done.error)
         self.assertEqual(done.asks, [])
+
+    def test_times_without_end_and_notes_of_anything(self) -> None:
+        async def f() -> None:
+            endless: list[Any] = []
+            endless.append(endless)
+            app.note("\ud800", endless=endless)
+            await app.pause("x", expires_in_hours=math.inf)
+
+        small = Agent("small")
+        small.function(f)
+        done = run(small, "f", answers=[approved()])
+        self.assertEqual((done.error, done.log), (None, ["? endless=[[...]]"]))
+
+
+class Coroutines(unittest.IsolatedAsyncioTestCase):
+    async def test_a_test_that_is_a_coroutine_goes_on(self) -> None:
+        self.assertEqual(run(app, "id_and_note").error, None)
+        await asyncio.sleep(0.001)
 
 
 class Testing(unittest.TestCase):
@@ -209,6 +259,40 @@ class Testing(unittest.TestCase):
             run(app, "publish", {"brief": "x"}, answers=["d", {}])
         with self.assertRaisesRegex(AssertionError, "cannot fail with"):
             run(app, "publish", {"brief": "x"}, answers=[countersign.CallDenied("x")])
+
+    def test_one_decision_is_that_of_all_who_wait_for_it(self) -> None:
+        async def both() -> Any:
+            pause = asyncio.create_task(app.pause("x"))
+            await asyncio.sleep(0)
+            short = await app.wait_for_resume("x", timeout=1)
+            again = await app.wait_for_resume("x")
+            return [short.decision, again.decision, (await pause).decision]
+
+        async def early() -> Any:
+            return [(await app.wait_for_resume("x")).decision, (await app.pause("x")).decision]
+
+        async def refused() -> Any:
+            try:
+                await app.pause("x")
+            except countersign.PauseInvalidRequest:
+                return (await app.pause("x")).decision
+
+        small = Agent("small")
+        for function in (both, early, refused):
+            small.function(function)
+        self.assertEqual(
+            run(small, "both", answers=[after(10, rejected())]).result, ["expired", "rejected", "rejected"]
+        )
+        self.assertEqual(run(small, "early", answers=[approved()]).result, ["approved", "approved"])
+        # A pause that was refused has not used up its id.
+        refusal = countersign.PauseInvalidRequest("title")
+        self.assertEqual(run(small, "refused", answers=[refusal, approved()]).result, "approved")
+
+    def test_decisions_that_no_host_would_take(self) -> None:
+        with self.assertRaisesRegex(AssertionError, "no reviewer can decide 'maybe': the choices are approved,"):
+            run(app, "publish", {"brief": "x"}, answers=["d", decided("maybe")])
+        with self.assertRaisesRegex(AssertionError, "has a form: every decision needs a response"):
+            run(app, "forms", answers=[decided("good")])
 
     def test_answers_from_a_function(self) -> None:
         def answer(ask: Any) -> Any:

@@ -91,6 +91,31 @@ class Sources(Case):
         self.write(app=AGENT + guarded + checked + "import urllib.parse, threading\n")
         self.assertEqual(self.problems(), "")
 
+    def test_a_module_of_the_authors_own_may_have_any_name(self) -> None:
+        self.write(app=AGENT + "import redis\nfrom groq import X\n", redis="", groq__inner="")
+        (self.folder / "groq" / "__init__.py").write_text("X = 1\n")
+        self.assertEqual(self.problems(), "")
+
+    def test_a_link_out_of_the_project_is_named(self) -> None:
+        with tempfile.TemporaryDirectory() as other:
+            (Path(other) / "shared.py").write_text("")
+            self.write(app=AGENT + "import shared\n", real="")
+            try:
+                (self.folder / "shared.py").symlink_to(Path(other) / "shared.py")
+            except OSError:
+                self.skipTest("this machine makes no symbolic links")
+            self.assertIn("shared.py is behind a symbolic link that leads out of the project", self.problems())
+        # One that stays in it is followed.
+        (self.folder / "shared.py").unlink()
+        (self.folder / "shared.py").symlink_to("real.py")
+        self.assertEqual(self.problems(), "")
+
+    def test_sources_of_other_encodings_are_read(self) -> None:
+        self.write(app=AGENT)
+        for text in (b"\xef\xbb\xbfimport socket\n", b"# coding: latin-1\nimport socket  # \xe4\n"):
+            (self.folder / "app.py").write_bytes(text)
+            self.assertIn("`socket` cannot be imported", self.problems())
+
     def test_modules_that_nobody_imports_are_not_looked_at(self) -> None:
         self.write(app=AGENT, other="import requests\n")
         self.assertEqual(self.problems(), "")

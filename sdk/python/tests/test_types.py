@@ -1,12 +1,13 @@
 """From type hints to JSON Schemas, and values to JSON and back."""
 
 import datetime as dt
+import sys
 import unittest
 import uuid
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal, NamedTuple, NewType, NotRequired, Optional, TypedDict, Union
+from typing import Annotated, Any, Literal, NamedTuple, NewType, NotRequired, Optional, Required, TypedDict, Union
 
 from countersign.hints import parameters_of, result_of, shape_of
 from countersign.shapes import Anything, Misfit, dumps, schema_of
@@ -44,6 +45,15 @@ class Positive:
 class Options(TypedDict):
     depth: int
     dry: NotRequired[bool]
+
+
+class Deferred(TypedDict):
+    """As under `from __future__ import annotations`: the class itself takes all of its fields for required."""
+
+    a: "int"
+    b: "NotRequired[int]"
+    c: "Annotated[Required[int], 'c']"
+    d: "Annotated[NotRequired[int], 'd']"
 
 
 class Point(NamedTuple):
@@ -85,12 +95,16 @@ class Schemas(unittest.TestCase):
         # The old spellings, too.
         self.assertEqual(self.schema(Optional[int]), {"type": ["integer", "null"]})  # noqa: UP045
         self.assertEqual(self.schema(Union[int, list[int]])["anyOf"][0], {"type": "integer"})  # noqa: UP007
+        # A host refuses a schema that names a type twice.
+        self.assertEqual(self.schema(str | Decimal), {"type": "string"})
+        self.assertEqual(self.schema(list[Any] | tuple[Any, ...] | None), {"type": ["array", "null"]})
 
     def test_texts(self) -> None:
         self.assertEqual(self.schema(dt.datetime), {"type": "string", "format": "date-time"})
         self.assertEqual(
             self.schema(Annotated[dt.date, "when"]), {"type": "string", "format": "date", "description": "when"}
         )
+        self.assertEqual(self.schema(Annotated[int, {}, "how many"]), {"type": "integer", "description": "how many"})
 
     def test_records(self) -> None:
         self.assertEqual(
@@ -108,11 +122,22 @@ class Schemas(unittest.TestCase):
             },
         )
         self.assertEqual(self.schema(Options)["required"], ["depth"])
+        self.assertEqual(self.schema(Deferred)["required"], ["a", "c"])
 
     def test_a_type_that_contains_itself_refers_to_itself(self) -> None:
         schema = self.schema(Tree)
         self.assertEqual(schema["$ref"], "#/$defs/Tree")
         self.assertEqual(schema["$defs"]["Tree"]["properties"]["children"]["items"], {"$ref": "#/$defs/Tree"})
+
+    @unittest.skipIf(sys.version_info < (3, 12), "this Python has no `type` statement")
+    def test_an_alias_that_contains_itself_does_so_too(self) -> None:
+        names: dict[str, Any] = {}
+        exec("type Nested = list[Nested] | int\ntype Flat = list[int]", names)
+        schema = self.schema(names["Nested"])
+        self.assertEqual(schema["$ref"], "#/$defs/Nested")
+        self.assertEqual(schema["$defs"]["Nested"]["anyOf"][0]["items"], {"$ref": "#/$defs/Nested"})
+        self.assertEqual(shape_of(names["Nested"]).read([1, [2]]), [1, [2]])
+        self.assertEqual(self.schema(names["Flat"]), {"type": "array", "items": {"type": "integer"}})
 
     def test_what_has_no_json_form_is_refused_by_name(self) -> None:
         async def f(data: bytes) -> None: ...
@@ -154,6 +179,9 @@ class Reading(unittest.TestCase):
         self.assertEqual(self.misfit(int, 3.5), "a number, but an integer is wanted")
         self.assertEqual(self.misfit(int, True), "a boolean, but an integer is wanted")
         self.assertEqual(self.misfit(bool, 1), "an integer, but a boolean is wanted")
+        # As in JSON Schema.
+        self.assertEqual(self.read(Literal[1, 2], 2.0), 2)
+        self.assertEqual(self.misfit(Literal[1, 2], True), "true is none of 1, 2")
 
     def test_objects_of_types(self) -> None:
         author = self.read(Author, {"name": "Ada", "born": "1815-12-10"})
@@ -176,6 +204,7 @@ class Reading(unittest.TestCase):
         self.assertIn('"x" is no date', self.misfit(dt.date, "x"))
         self.assertEqual(self.misfit(Positive, {"n": 0}), "n must be at least 1")
         self.assertEqual(self.misfit(tuple[int, int], [1]), "an array of 1, but one of 2 is wanted")
+        self.assertIn("unhashable", self.misfit(dict[str, set[Any]], {"a": [[]]}))
 
     def test_of_a_union_the_one_that_fits_best_is_meant(self) -> None:
         self.assertEqual(self.read(int | str, "x"), "x")

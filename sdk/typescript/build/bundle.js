@@ -105,7 +105,12 @@ function author(project) {
 /** @param {unknown} error */
 function readable(error) {
   if (typeof error !== "object" || error === null || !("errors" in error)) return error;
-  const messages = /** @type {import("esbuild").BuildFailure} */ (error).errors;
+  const messages = /** @type {import("esbuild").BuildFailure} */ (error).errors.map((message) => ({
+    ...message,
+    text: message.text.startsWith("Top-level await")
+      ? "The top of a module runs when the component is built, and cannot wait"
+      : message.text,
+  }));
   const shown = esbuild.formatMessagesSync(messages, { kind: "error", color: process.stderr.isTTY });
   return new BuildFailure(`the project cannot be bundled\n\n${shown.join("").trimEnd()}`);
 }

@@ -24,7 +24,7 @@ const MANIFEST_BYTES_MAX = 256 * 1024;
  */
 export async function describe(project) {
   const { code, map } = await bundleToDescribe(project);
-  const manifest = load(project, code, map);
+  const manifest = await withoutRejections(project, map, () => load(project, code, map));
   if (manifest.functions.length === 0) {
     throw new BuildFailure(
       `the agent ${manifest.name} has no functions: add one with \`.function("name", …)\` in ` +
@@ -43,6 +43,31 @@ export async function describe(project) {
 }
 
 /**
+ * Refuses a promise that the author's modules reject while they are loaded: Node would end the build for it.
+ *
+ * @template T
+ * @param {import("./project.js").Project} project
+ * @param {string} map
+ * @param {() => T} work
+ * @returns {Promise<T>}
+ */
+async function withoutRejections(project, map, work) {
+  /** @type {unknown[]} */
+  const reasons = [];
+  const note = (/** @type {unknown} */ reason) => void reasons.push(reason);
+  process.on("unhandledRejection", note);
+  try {
+    const done = work();
+    // Node tells of them before it comes to this.
+    await new Promise((resolve) => void setImmediate(resolve));
+    if (reasons.length > 0) throw new BuildFailure(explained(project, reasons[0], JSON.parse(map)));
+    return done;
+  } finally {
+    process.off("unhandledRejection", note);
+  }
+}
+
+/**
  * @param {import("./project.js").Project} project
  * @param {string} code
  * @param {string} map
@@ -52,6 +77,8 @@ function load(project, code, map) {
   // A realm without Node's globals, as the component will be. What is given here, the engine has besides ECMAScript.
   const realm = vm.createContext({ atob, btoa, DOMException, performance: {}, queueMicrotask }, { name: "component" });
   try {
+    // What V8 gives to every realm, and the engine does not have.
+    vm.runInContext("delete globalThis.Intl; delete globalThis.WebAssembly", realm);
     vm.runInContext(code, realm, { filename: BUNDLE, timeout: LOAD_MS_MAX });
     return JSON.parse(vm.runInContext("JSON.stringify(component.describe())", realm, { timeout: LOAD_MS_MAX }));
   } catch (error) {

@@ -1,5 +1,6 @@
 import { AgentError } from "./errors.js";
 import { check, type Check, type Checked, type Schema, type Unchecked } from "./schema.js";
+import { stringify } from "./values.js";
 
 /** What a component says about itself. */
 export interface Manifest {
@@ -77,6 +78,8 @@ export class Agent {
     if (typeof options === "function") return this.function(name, {}, options);
     mustBeName("a function's name", name);
     if (this.#functions.has(name)) throw new TypeError(`the agent has two functions of the name \`${name}\``);
+    if (options.description !== undefined && typeof options.description !== "string")
+      throw new TypeError(`the description of \`${name}\` must be a string`);
     if (typeof handler !== "function")
       throw new TypeError(`the function \`${name}\` has no handler: pass one, as the last argument`);
     if (this.#functions.size === FUNCTIONS_MAX) throw new TypeError(`an agent has at most ${FUNCTIONS_MAX} functions`);
@@ -135,7 +138,7 @@ async function checked(code: string, form: Check<unknown> | undefined, value: un
 
 function written(result: unknown): string {
   try {
-    return JSON.stringify(result ?? null) ?? "null";
+    return stringify(result ?? null) ?? "null";
   } catch (cause) {
     throw new AgentError("invalid_result", `the result cannot be written as JSON: ${String(cause)}`, { cause });
   }

@@ -1,6 +1,6 @@
 import { Ask, type AskOptions } from "./ask.js";
-import { callError } from "./errors.js";
-import { json, text } from "./values.js";
+import { callError, CallError } from "./errors.js";
+import { json, parse, text } from "./values.js";
 
 /**
  * Runs another agent's function, as an execution of its own, and waits for its result.
@@ -21,8 +21,16 @@ export function call<T = unknown>(target: string, input: unknown = null, options
     (answer) => {
       if (typeof answer === "string" || !("call" in answer)) throw new Error("the host gave an answer of another kind");
       if ("Err" in answer.call) throw callError(answer.call.Err, target);
-      return JSON.parse(answer.call.Ok) as T;
+      return result(target, answer.call.Ok) as T;
     },
     options,
   );
+}
+
+function result(target: string, written: string): unknown {
+  try {
+    return parse(written);
+  } catch (error) {
+    throw new CallError("unavailable", `the result of ${target} cannot be read: ${String(error)}`);
+  }
 }

@@ -1,4 +1,5 @@
 import type { AiErrorRecord, CallErrorRecord, PauseErrorRecord } from "./journal.js";
+import { parse } from "./values.js";
 
 /**
  * How a function fails on purpose. Its caller sees `{"code": …, "message": …}`.
@@ -118,7 +119,7 @@ function messageOf(error: unknown): string | undefined {
 /** An agent may fail with any text; what is no JSON is passed on as a string. */
 function parsedOrText(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch {
     return text;
   }

@@ -4,6 +4,7 @@ import { Validator } from "@cfworker/json-schema";
 
 import type { FromJsonSchema, JsonSchema } from "./json-schema.js";
 import type { StandardIssue, StandardJsonSchemaConverter, StandardSchema } from "./standard.js";
+import { stringify } from "./values.js";
 
 /** A Zod schema, any other Standard Schema that can be written as JSON Schema, or a JSON Schema itself. */
 export type Schema = StandardSchema<any, any> | JsonSchema;
@@ -36,7 +37,7 @@ const ISSUES_MAX = 10;
  * @throws TypeError if it is no schema, or cannot be written as JSON Schema.
  */
 export function check<S extends Schema>(schema: S, direction: "input" | "output" = "input"): Check<Checked<S>> {
-  if (typeof schema !== "object" && typeof schema !== "function") {
+  if (schema === null || (typeof schema !== "object" && typeof schema !== "function")) {
     throw new TypeError(`a schema is a Zod schema or a JSON Schema, not ${String(schema)}`);
   }
   return isStandard(schema) ? standard(schema, direction) : plain(schema as JsonSchema);
@@ -56,7 +57,7 @@ function standard<T>(schema: StandardSchema<any, any>, direction: "input" | "out
   }
   const { $schema: _, ...json } = properties.jsonSchema[direction]({ target: TARGET });
   return {
-    json: Object.keys(json).length > 0 ? JSON.stringify(json) : undefined,
+    json: Object.keys(json).length > 0 ? stringify(json) : undefined,
     check(value) {
       const result = properties.validate(value);
       return result instanceof Promise ? result.then(verdict<T>) : verdict<T>(result);
@@ -74,7 +75,7 @@ function key(segment: PropertyKey | { readonly key: PropertyKey }): PropertyKey 
 }
 
 function plain<T>(schema: JsonSchema): Check<T> {
-  const json = JSON.stringify(schema);
+  const json = stringify(schema);
   if (json === undefined) throw new TypeError("a JSON Schema is an object");
   let validator: Validator | undefined;
   return {

@@ -27,6 +27,13 @@ export async function timeout<T>(ms: number, work: Ask<T> | ((signal: AbortSigna
   if (!(work instanceof Ask) && typeof work !== "function") {
     throw new TypeError("timeout: the work must be an ask, or a function of a signal that returns a promise");
   }
+  try {
+    millis("timeout: the duration", ms);
+  } catch (error) {
+    // It was asked before; nobody else would give it up.
+    if (work instanceof Ask) work.abandon(error);
+    throw error;
+  }
   const promise = work instanceof Ask ? work : work(controller.signal);
   const clock = sleep(ms);
   const ended = clock.then(() => {

@@ -18,7 +18,8 @@ export function millis(name: string, value: unknown): number {
   if (typeof value !== "number" || Number.isNaN(value) || value < 0) {
     throw new TypeError(`${name} must be a number of milliseconds, 0 or more, not ${shown(value)}`);
   }
-  return Math.min(Math.ceil(value), Number.MAX_SAFE_INTEGER);
+  // 1.1 hours are 3960000 of them, whatever a float makes of it.
+  return Math.min(Math.ceil(Math.round(value * 1000) / 1000), Number.MAX_SAFE_INTEGER);
 }
 
 export function optionalMillis(name: string, value: unknown): number | undefined {
@@ -33,16 +34,56 @@ export function optionalNumber(name: string, value: unknown, max: number): numbe
   return value;
 }
 
+/** JSON text of a value, or undefined if it has none. What is no well-formed Unicode in it becomes U+FFFD. */
+export function stringify(value: unknown): string | undefined {
+  const written = JSON.stringify(value) as string | undefined;
+  // It writes half of a surrogate pair as an escape, which no parser of UTF-8 can read, and nothing else so.
+  if (!written?.includes("\\ud")) return written;
+  return written.replaceAll(/\\(?:ud[89a-f][0-9a-f]{2}|.)/g, (escape) => (/^\\ud/.test(escape) ? "\ufffd" : escape));
+}
+
 /** The JSON text of a value. */
 export function json(name: string, value: unknown): string {
   let written: string | undefined;
   try {
-    written = JSON.stringify(value);
+    written = stringify(value);
   } catch (error) {
     throw new TypeError(`${name} cannot be written as JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
   if (written === undefined) throw new TypeError(`${name} cannot be written as JSON: it is ${kind(value)}`);
   return written;
+}
+
+/** How deep what another agent says may nest. The engine has no more stack than for some thousands. */
+const DEPTH_MAX = 1_000;
+
+/** The value of JSON that nobody has checked. */
+export function parse(text: string): unknown {
+  if (!isShallow(text)) throw new SyntaxError(`it nests more than ${DEPTH_MAX} deep`);
+  return JSON.parse(text);
+}
+
+function isShallow(text: string): boolean {
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i];
+    if (character === '"') {
+      i = endOfString(text, i);
+      if (i < 0) return true;
+    } else if (character === "[" || character === "{") {
+      if (++depth > DEPTH_MAX) return false;
+    } else if (character === "]" || character === "}") depth--;
+  }
+  return true;
+}
+
+/** Where the string that begins at `start` ends; below 0 if it does not. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); ; end = text.indexOf('"', end + 1)) {
+    let before = end;
+    while (text[before - 1] === "\\") before--;
+    if (end < 0 || (end - before) % 2 === 0) return end;
+  }
 }
 
 /** The fields that are there, in this order. */

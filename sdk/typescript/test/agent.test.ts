@@ -3,8 +3,9 @@ import { test } from "node:test";
 
 import * as z from "zod";
 
-import { Agent, AgentError, ai, AiError } from "../src/index.js";
-import { run } from "../src/testing/index.js";
+import { Agent, AgentError, ai, AiError, call, pause } from "../src/index.js";
+import { approved, run } from "../src/testing/index.js";
+import { parse } from "../src/values.js";
 
 class OutOfStock extends Error {}
 
@@ -38,6 +39,7 @@ test("names that a host refuses are refused when they are given", () => {
   }
   const agent = new Agent({ name: "a" }).function("f", () => 1);
   assert.throws(() => agent.function("f", () => 2), /two functions of the name `f`/);
+  assert.throws(() => agent.function("g", { description: 5 as any }, () => 2), /the description of `g` must be/);
   assert.throws(() => agent.function("g", {}, undefined as any), /has no handler/);
   assert.throws(
     () => agent.function("h", { input: z.date() }, () => 1),
@@ -136,4 +138,50 @@ test("a model's answer is parsed and checked", async () => {
     const { error } = await run(agent, "f", null, { answers: [answer] });
     assert.equal(error?.code, "ai_invalid_output", JSON.stringify(answer));
   }
+});
+
+test("halves of surrogate pairs become U+FFFD wherever JSON is written", async () => {
+  const agent = new Agent({ name: "a" }).function("f", async () => {
+    await call("a.b", { "\ud800": "x\udfff\\ud800\\\udc00🌍" });
+    await pause({ approvalRequestId: "x", payload: "\ud800", responseSchema: { title: "\ud800" } });
+    return "\ud800";
+  });
+  const { asks, result } = await run(agent, "f", null, { answers: [1, approved({ response: {} })] });
+  assert.equal((asks[0] as any).input, '{"\ufffd":"x\ufffd\\\\ud800\\\\\ufffd🌍"}');
+  assert.equal((asks[1] as any).payload, '"\ufffd"');
+  assert.equal((asks[1] as any).response_schema, '{"title":"\ufffd"}');
+  assert.equal(result, "\ufffd");
+});
+
+test("whatever is thrown becomes an error that a caller can read", async () => {
+  const bad = () => {
+    throw new Error("bad");
+  };
+  const errorOf = async (thrown: unknown) => {
+    const agent = new Agent({ name: "a" }).function("f", () => {
+      throw thrown;
+    });
+    return (await run(agent, "f")).error;
+  };
+  assert.deepEqual(await errorOf(new AgentError(404 as any, "gone")), { code: "404", message: "gone" });
+  assert.deepEqual(await errorOf(new AgentError(5n as any, "x")), { code: "5", message: "x" });
+  assert.equal((await errorOf(new Error("x".repeat(100_000))))?.message.length, 16_384);
+  assert.equal((await errorOf(Object.defineProperty(new Error("x"), "f", { enumerable: true, get: bad })))?.code, "Error");
+  const unreadable = { code: "Error", message: "what was thrown cannot be shown" };
+  assert.deepEqual(await errorOf(Object.defineProperty(new Error("x"), "message", { get: bad })), unreadable);
+  let chain = new Error("0");
+  for (let i = 0; i < 20_000; i++) chain = new Error("n", { cause: chain });
+  assert.deepEqual(await errorOf(chain), { code: "Error", message: "n" });
+});
+
+test("what a called agent says may nest too deep to be read", async () => {
+  const deep = (levels: number) => "[".repeat(levels) + "]".repeat(levels);
+  assert.deepEqual(parse(deep(1_000)), JSON.parse(deep(1_000)));
+  const shallow = ["[".repeat(2_000), '\\"' + "{".repeat(2_000), "\\"];
+  assert.deepEqual(parse(JSON.stringify(shallow)), shallow);
+  assert.throws(() => parse(deep(1_001)), /nests more than 1000 deep/);
+  assert.throws(() => parse('["'), SyntaxError);
+  const agent = new Agent({ name: "a" }).function("f", () => call("a.b"));
+  const nested = () => JSON.parse(deep(1_001)) as unknown;
+  assert.equal((await run(agent, "f", null, { answers: nested })).error?.code, "call_unavailable");
 });

@@ -173,3 +173,24 @@ test("waiting for what nothing settles is stuck and not silent", async () => {
   assert.equal(error?.code, "stuck");
   assert.match(log[0]?.text ?? "", /it can never go on/);
 });
+
+test("a timeout of no sense gives up what was asked for it", async () => {
+  const agent = agentOf(async () => {
+    await assert.rejects(timeout(-1, pause({ approvalRequestId: "x" })), TypeError);
+    await assert.rejects(
+      timeout(Number.NaN, () => ai({ user: "never asked" })),
+      TypeError,
+    );
+    // The pause is no longer open, so nothing is left to wait for.
+    await new Promise(() => {});
+  });
+  const { asks, error } = await run(agent, "f");
+  assert.equal(error?.code, "stuck");
+  assert.deepEqual(asks, [{ kind: "pause", approval_request_id: "x" }]);
+});
+
+test("a time in hours is no millisecond longer for being a float", async () => {
+  const agent = agentOf(() => pause({ approvalRequestId: "x", expiresInHours: 1.1 }));
+  const { asks } = await run(agent, "f", null, { answers: [approved()] });
+  assert.deepEqual(asks, [{ kind: "pause", approval_request_id: "x", expires_in_ms: 3_960_000 }]);
+});

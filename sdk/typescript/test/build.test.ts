@@ -72,6 +72,21 @@ test("package.json may name another entry, and it may be JavaScript", () => {
 
 /** What is wrong, the entry file, and what the build says of it. */
 const FAILURES: [what: string, files: Record<string, string>, said: RegExp][] = [
+  [
+    "a module that waits",
+    { "src/agent.ts": `await Promise.resolve();\n${AGENT}` },
+    /The top of a module runs when the component is built, and cannot wait[\s\S]*src\/agent\.ts:1/,
+  ],
+  [
+    "a promise that a module rejects",
+    { "src/agent.ts": `\nvoid Promise.reject(new Error("lost"));\n${AGENT}` },
+    /^error: the agent cannot be loaded: Error: lost\n    at src\/agent\.ts:2:\d+$/m,
+  ],
+  [
+    "what the engine does not have",
+    { "src/agent.ts": `\nnew (globalThis as any).Intl.NumberFormat();\n${AGENT}` },
+    /the agent cannot be loaded: TypeError: [^]*at src\/agent\.ts:2/,
+  ],
   ["no entry", {}, /found no entry file in .*write the agent in src\/agent\.ts/],
   [
     "an entry that is not there",

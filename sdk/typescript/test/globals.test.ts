@@ -5,6 +5,8 @@ import { structuredClone as clone } from "../src/globals/clone.js";
 import { makeConsole } from "../src/globals/console.js";
 import * as events from "../src/globals/events.js";
 import { format, inspect } from "../src/globals/inspect.js";
+import { Agent, sleep } from "../src/index.js";
+import { run } from "../src/testing/index.js";
 import { TextDecoder as Decoder, TextEncoder as Encoder } from "../src/globals/text.js";
 
 test("UTF-8 is written and read as Node does", () => {
@@ -170,4 +172,25 @@ test("signals tell their listeners once", () => {
   );
   assert.throws(() => new events.AbortSignal(), TypeError);
   assert.equal((events.AbortSignal.abort().reason as Error).name, "AbortError");
+});
+
+test("a listener that throws ends the execution, after the others have heard", async () => {
+  const heard: string[] = [];
+  const agent = new Agent({ name: "a" }).function("f", async () => {
+    const controller = new events.AbortController();
+    controller.signal.onabort = () => {
+      throw new Error("first");
+    };
+    controller.signal.addEventListener("abort", () => {
+      throw new Error("second");
+    });
+    controller.signal.addEventListener("abort", () => heard.push("third"));
+    controller.abort();
+    heard.push("aborted");
+    await sleep(1);
+  });
+  const { error, asks } = await run(agent, "f", null, { replay: false });
+  assert.deepEqual(error, { code: "Error", message: "first" });
+  assert.deepEqual(heard, ["third", "aborted"]);
+  assert.equal(asks.length, 1);
 });

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { setTimeout as realSleep } from "node:timers/promises";
 import { test } from "node:test";
 
-import { Agent, ai, executionId, note, pause, sleep } from "../src/index.js";
-import { after, AnswerError, approved, ReplayError, run } from "../src/testing/index.js";
+import { Agent, ai, executionId, note, pause, PauseError, sleep, waitForResume } from "../src/index.js";
+import { after, AnswerError, approved, never, ReplayError, run } from "../src/testing/index.js";
 
 const agentOf = (work: (input: any) => unknown) => new Agent({ name: "a" }).function("f", work);
 
@@ -118,4 +118,28 @@ test("a run does not change the globals of what runs beside it", async () => {
   ]);
   assert.equal(outcome.result, "exec_1");
   assert.ok(meanwhile >= before && meanwhile < before + 60_000);
+});
+
+test("one decision is that of all who wait for it", async () => {
+  const early = agentOf(async () => {
+    const first = await waitForResume("x");
+    return [first.decision, (await pause({ approvalRequestId: "x" })).decision];
+  });
+  assert.deepEqual((await run(early, "f", null, { answers: [approved()] })).result, ["approved", "approved"]);
+
+  const late = agentOf(async () => {
+    const first = await pause({ approvalRequestId: "x", expiresInMs: 1_000 });
+    const start = Date.now();
+    return [first.decision, (await waitForResume("x")).decision, Date.now() - start];
+  });
+  assert.deepEqual((await run(late, "f", null, { answers: [never()] })).result, ["expired", "expired", 0]);
+});
+
+test("a pause that was refused has not used up its id", async () => {
+  const agent = agentOf(async () => {
+    await assert.rejects(pause({ approvalRequestId: "x" }), PauseError);
+    return (await pause({ approvalRequestId: "x" })).decision;
+  });
+  const answers = [new PauseError("invalid_request", "title"), approved()];
+  assert.equal((await run(agent, "f", null, { answers })).result, "approved");
 });

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, overload
 
 from countersign.asks import Ai, Answer, Ask, Call, Completion, Decision, Message, Pause, Sleep, WaitForResume
 from countersign.compounds import Record
-from countersign.errors import AiInvalidOutput, CallUnavailable, PauseInvalidRequest, sound
+from countersign.errors import AiInvalidOutput, CallUnavailable, PauseInvalidRequest, loads, sound
 from countersign.hints import parameters_of, result_of, schema_from
 from countersign.loop import Loop, whole_millis
 from countersign.review import Review, review_from
@@ -145,7 +145,8 @@ class Agent:
         """
         if expires_in_hours is not None and expires_in is not None:
             raise ValueError("give either expires_in_hours or expires_in, not both")
-        expires = expires_in if expires_in_hours is None else timedelta(hours=expires_in_hours)
+        # Not by way of a timedelta, which has a longest one.
+        expires = expires_in if expires_in_hours is None else expires_in_hours * 3600
         if isinstance(choices, str):
             raise TypeError("choices: a list of strings is wanted, not a string")
         form: Shape = Anything()
@@ -158,8 +159,9 @@ class Agent:
         except (Misfit, ValueError) as error:
             raise PauseInvalidRequest(f"payload: {error}") from error
         ask = Pause(
-            sound(approval_request_id), _sound(approval_request_url), _millis(expires), _sound(title), payload_text,
-            schema_text, tuple(sound(choice) for choice in choices),
+            _string(approval_request_id, "approval_request_id"),
+            _optional(approval_request_url, "approval_request_url"), _millis(expires), _optional(title, "title"),
+            payload_text, schema_text, tuple(_string(choice, "a choice") for choice in choices),
         )  # fmt: skip
         return review_from(await _ask(ask, Decision), form)
 
@@ -172,7 +174,7 @@ class Agent:
         timedelta, at most 366 days) the decision is `expired`, and the approval stays open.
         """
         form = Anything() if response_schema is None else schema_from(response_schema, "response_schema")[1]
-        ask = WaitForResume(sound(approval_request_id), _millis(timeout))
+        ask = WaitForResume(_string(approval_request_id, "approval_request_id"), _millis(timeout))
         return review_from(await _ask(ask, Decision), form)
 
     async def call(self, target: str, input: Any = MISSING, /, **parameters: Any) -> Any:
@@ -186,9 +188,9 @@ class Agent:
             text = dumps(Anything().write(parameters if input is MISSING else input))
         except Misfit as misfit:
             raise TypeError(f"the input of the call to {target}: {misfit}") from misfit
-        result = await _ask(Call(sound(target), text), str)
+        result = await _ask(Call(_string(target, "target"), text), str)
         try:
-            return json.loads(result)
+            return loads(result)
         except (ValueError, RecursionError) as error:
             raise CallUnavailable(f"the result of {target} cannot be read: {error}") from error
 
@@ -202,7 +204,7 @@ class Agent:
     def note(self, message: object, /, **details: Any) -> None:
         """Writes a line to the execution's log."""
         parts = [f"{name}={_shown(value)}" for name, value in details.items()]
-        print(" ".join([str(message), *parts]), flush=True)
+        print(sound(" ".join([str(message), *parts])), flush=True)
 
     @property
     def execution_id(self) -> str:
@@ -235,7 +237,10 @@ def _prompt(
     if schema is not None:
         json_schema, shape = schema_from(schema, "schema")
         text = dumps(json_schema)
-    return Ai(tuple(turns), _sound(model), text, temperature, max_tokens), shape
+    # What the contract has no room for would end the component where it crosses to the host.
+    _number(temperature, "temperature", 2, (int, float))
+    _number(max_tokens, "max_tokens", 2**32 - 1, int)
+    return Ai(tuple(turns), _optional(model, "model"), text, temperature, max_tokens), shape
 
 
 async def _ask(ask: Ask, wanted: type[T]) -> T:
@@ -269,14 +274,24 @@ def _string(text: Any, what: str) -> str:
     return sound(text)
 
 
-def _sound(text: str | None) -> str | None:
-    return None if text is None else sound(text)
+def _optional(text: Any, what: str) -> str | None:
+    return None if text is None else _string(text, what)
+
+
+def _number(value: Any, what: str, most: int, wanted: type[Any] | tuple[type[Any], ...]) -> None:
+    if value is None:
+        return
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        words = "an integer" if wanted is int else "a number"
+        raise TypeError(f"{what}: {words} is wanted, not {type(value).__name__}")
+    if not 0 <= value <= most:
+        raise ValueError(f"{what}: must be 0 to {most}")
 
 
 def _shown(value: Any) -> str:
     try:
         return dumps(Anything().write(value))
-    except Misfit:
+    except (Misfit, ValueError, RecursionError):
         return repr(value)
 
 

@@ -104,17 +104,24 @@ def check_sources(project: Project) -> None:
             continue
         done.add(module)
         name = path.relative_to(project.folder).as_posix()
+        if not any(path.resolve().is_relative_to(folder.resolve()) for folder in project.sources):
+            raise BuildError(
+                f"{name} is behind a symbolic link that leads out of the project, to {path.resolve()}; the component's "
+                "CPython sees only the project. Copy it there, or install it as a package"
+            )
         try:
-            found = list(imports.find(path.read_text(encoding="utf-8"), _package_of(path, module)))
+            found = list(imports.find(path.read_bytes(), _package_of(path, module)))
         except SyntaxError as error:
             if sys.version_info < COMPONENT_PYTHON:
                 continue
             raise BuildError(f"{name}:{error.lineno}: syntax error: {error.msg}") from None
-        except UnicodeDecodeError as error:
+        # Null bytes.
+        except ValueError as error:
             raise BuildError(f"{name}: {error}") from None
         for each in found:
             why = imports.refused(each.module, is_author=True)
-            if why is not None and not each.is_guarded:
+            is_own = _source_of(project, each.module.partition(".")[0]) is not None
+            if why is not None and not each.is_guarded and not is_own:
                 problems.append(f"{name}:{each.line}: `{each.module}` cannot be imported: {why}")
             todo += [each.module, *each.submodules]
     if problems:
@@ -234,6 +241,9 @@ def run(folder: Path, output: Path | None) -> None:
     output = (output or project.default_output).resolve()
     print(f"building {project.name} from {project.module.replace('.', '/')}.py", file=sys.stderr, flush=True)
     start = time.monotonic()
-    size = build(project, output)
+    try:
+        size = build(project, output)
+    except OSError as error:
+        raise BuildError(f"cannot write {output}: {error}") from None
     shown = os.path.relpath(output)
     print(f"{shown}: {megabytes(size)}, in {time.monotonic() - start:.1f} s", file=sys.stderr)

@@ -25,7 +25,11 @@ class Listed:
     def read(self, value: Json) -> Any:
         if not isinstance(value, list):
             raise Misfit(f"{kind(value)}, but an array is wanted")
-        return self.cls(at(index, self.item.read, item) for index, item in enumerate(value))
+        items = [at(index, self.item.read, item) for index, item in enumerate(value)]
+        try:
+            return self.cls(items)
+        except TypeError as error:
+            raise Misfit(str(error)) from None
 
     def write(self, value: Any) -> Json:
         accepted = (set, frozenset) if issubclass(self.cls, set | frozenset) else (list, tuple)
@@ -175,7 +179,11 @@ class AnyOf:
     def schema(self, defs: Defs) -> Schema:
         schemas = [shape.schema(defs) for shape in self.shapes]
         simple = [schema["type"] for schema in schemas if schema.keys() == {"type"}]
-        return {"type": simple} if len(simple) == len(schemas) else {"anyOf": schemas}
+        if len(simple) < len(schemas):
+            return {"anyOf": schemas}
+        # Two types may be the same in JSON, and a schema names none twice.
+        types = list(dict.fromkeys(simple))
+        return {"type": types if len(types) > 1 else types[0]}
 
     def read(self, value: Json) -> Any:
         return self._first(lambda shape: shape.read(value))

@@ -139,9 +139,40 @@ class CallUnavailable(CallError):
 def call_failed(text: str) -> CallFailed:
     """The error of a called function, from its text. What is not JSON is passed on as a string."""
     try:
-        return CallFailed(json.loads(text))
+        return CallFailed(loads(text))
     except (ValueError, RecursionError):
         return CallFailed(text)
+
+
+DEPTH_MAX = 1_000
+"""How deep what another agent says may nest; what the host checks nests less deep."""
+
+
+def loads(text: str) -> Any:
+    """The value of JSON that nobody has checked. `ValueError` if there is none."""
+    if not is_shallow(text, DEPTH_MAX):
+        raise ValueError(f"it nests more than {DEPTH_MAX:,} deep")
+    return json.loads(text)
+
+
+def is_shallow(text: str, most: int) -> bool:
+    """Whether a parser that recurses can read it. A component has a small stack, and would trap."""
+    depth, is_string, is_escaped = 0, False, False
+    if text.count("[") + text.count("{") <= most:
+        return True
+    for char in text:
+        if is_string:
+            is_string = is_escaped or char != '"'
+            is_escaped = char == "\\" and not is_escaped
+        elif char == '"':
+            is_string = True
+        elif char in "[{":
+            depth += 1
+            if depth > most:
+                return False
+        elif char in "]}":
+            depth -= 1
+    return True
 
 
 class Stuck(BaseException):
@@ -153,13 +184,23 @@ class Stuck(BaseException):
 
 def error_json(error: BaseException) -> dict[str, str]:
     """The error of a function that `error` ended: `{"code", "message"}`."""
+    code: Any
+    message: Any
     if isinstance(error, Error):
         code, message = error.code, error.message
     elif isinstance(error, Stuck):
         code, message = "stuck", str(error)
     else:
-        code, message = type(error).__name__, str(error)
-    return {"code": sound(code), "message": sound(message)[:MESSAGE_CHARS_MAX]}
+        code, message = type(error).__name__, error
+    return {"code": sound(_words(code)), "message": sound(_words(message))[:MESSAGE_CHARS_MAX]}
+
+
+def _words(value: Any) -> str:
+    """A code or a message as text: an author may give anything, also what has no text."""
+    try:
+        return str(value)
+    except Exception as error:
+        return f"<{type(value).__name__}, whose text fails with {type(error).__name__}>"
 
 
 def sound(text: str) -> str:

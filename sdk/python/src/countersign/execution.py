@@ -14,7 +14,7 @@ from typing import Any
 
 from countersign.agent import Agent, Function
 from countersign.asks import Host
-from countersign.errors import Error, Stuck, error_json
+from countersign.errors import Error, Stuck, error_json, is_shallow
 from countersign.loop import author_path, run
 from countersign.shapes import Misfit, dumps
 
@@ -52,7 +52,7 @@ async def _body(function: Function, parameters: dict[str, Any]) -> Any:
 
 def _read_input(function: Function, text: str) -> dict[str, Any]:
     try:
-        if not _is_shallow(text):
+        if not is_shallow(text, INPUT_DEPTH_MAX):
             raise Misfit(f"the input nests more than {INPUT_DEPTH_MAX} deep")
         parameters: dict[str, Any] = function.input.read(json.loads(text))
         return parameters
@@ -60,26 +60,6 @@ def _read_input(function: Function, text: str) -> dict[str, Any]:
         raise Error("invalid_input", str(misfit)) from None
     except ValueError as error:
         raise Error("invalid_input", f"the input is no JSON: {error}") from None
-
-
-def _is_shallow(text: str) -> bool:
-    """Whether a parser that recurses can read it. A component has a small stack, and would trap."""
-    depth, is_string, is_escaped = 0, False, False
-    if text.count("[") + text.count("{") <= INPUT_DEPTH_MAX:
-        return True
-    for char in text:
-        if is_string:
-            is_string = is_escaped or char != '"'
-            is_escaped = char == "\\" and not is_escaped
-        elif char == '"':
-            is_string = True
-        elif char in "[{":
-            depth += 1
-            if depth > INPUT_DEPTH_MAX:
-                return False
-        elif char in "]}":
-            depth -= 1
-    return True
 
 
 def _write_result(function: Function, result: Any) -> str:

@@ -42,7 +42,7 @@ def shape_of(hint: Any) -> Shape:
 
 
 Seen = dict[Any, Named]
-"""The classes that the one at hand is part of."""
+"""The classes, and the aliases, that the one at hand is part of."""
 
 
 def _shape(hint: Any, seen: Seen) -> Shape:
@@ -50,13 +50,14 @@ def _shape(hint: Any, seen: Seen) -> Shape:
         return Anything()
     if hint is None:
         return Plain(type(None))
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    # First of all: a note may be something that has no hash.
+    if origin is typing.Annotated:
+        return _annotated(hint, seen)
     if hint in PLAIN:
         return Plain(hint)
     if hint in TEXTS:
         return TEXTS[hint]
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Annotated:
-        return _annotated(hint, seen)
     if origin in (typing.Required, typing.NotRequired) or str(origin).endswith("ReadOnly"):
         return _shape(arguments[0], seen)
     if origin in (typing.Union, types.UnionType):
@@ -67,8 +68,17 @@ def _shape(hint: Any, seen: Seen) -> Shape:
         return _shape(hint.__supertype__, seen)
     # `type X = …`
     if hasattr(hint, "__value__"):
-        return _shape(hint.__value__, seen)
+        return _alias(hint, seen)
     return _container(hint, origin or hint, arguments, seen)
+
+
+def _alias(alias: Any, seen: Seen) -> Shape:
+    if alias in seen:
+        seen[alias].is_recursive = True
+        return seen[alias]
+    named = Named(alias.__name__)
+    named.shape = _shape(alias.__value__, seen | {alias: named})
+    return named if named.is_recursive else named.shape
 
 
 def _annotated(hint: Any, seen: Seen) -> Shape:
@@ -169,8 +179,19 @@ def _written_doc(cls: Any) -> str | None:
 
 def _typed_dict(cls: Any, seen: Seen) -> Record:
     hints = typing.get_type_hints(cls, include_extras=True)
-    fields = [Field(name, _shape(hint, seen), name in cls.__required_keys__) for name, hint in hints.items()]
+    fields = [Field(name, _shape(hint, seen), _is_required(cls, name, hint)) for name, hint in hints.items()]
     return Record(cls.__name__, fields, description=_written_doc(cls))
+
+
+def _is_required(cls: Any, name: str, hint: Any) -> bool:
+    """What the hint says. The class itself does not see it, where `from __future__ import annotations` stands."""
+    while (origin := typing.get_origin(hint)) is not None:
+        if origin in (typing.Required, typing.NotRequired):
+            return origin is typing.Required
+        if origin is not typing.Annotated and not str(origin).endswith("ReadOnly"):
+            break
+        hint = typing.get_args(hint)[0]
+    return name in cls.__required_keys__
 
 
 def parameters_of(function: Callable[..., Any], name: str) -> Record:

@@ -61,7 +61,7 @@ class Import:
     """Whether the source file can do without it."""
 
 
-def find(source: str, package: str) -> Iterator[Import]:
+def find(source: str | bytes, package: str) -> Iterator[Import]:
     """What a module of `package` imports. `SyntaxError` if the source has one."""
     yield from _Finder(package).walk(ast.parse(source), is_lazy=False, is_guarded=False)
 

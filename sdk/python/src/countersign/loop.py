@@ -154,8 +154,16 @@ NEVER_ENDED: list[set[asyncio.Task[Any]]] = []
 
 def run(host: Host, coroutine: Coroutine[Any, Any, T]) -> T:
     """Runs a function to its end, as `asyncio.run` does: tasks that it leaves behind are cancelled, and waited for."""
-    # componentize-py leaves a loop of its own.
+    # componentize-py leaves a loop of its own; so does a test that is a coroutine, and goes on with it.
+    outer = events._get_running_loop()
     events._set_running_loop(None)
+    try:
+        return _run(host, coroutine)
+    finally:
+        events._set_running_loop(outer)
+
+
+def _run(host: Host, coroutine: Coroutine[Any, Any, T]) -> T:
     loop = Loop(host)
     events.set_event_loop(loop)
     try:

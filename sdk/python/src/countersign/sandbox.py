@@ -14,6 +14,7 @@ import os
 import sys
 import tokenize
 import traceback
+from collections.abc import Iterable
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any
@@ -90,7 +91,7 @@ class Guard:
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         why = imports.refused(name, is_author=False)
-        if why is None:
+        if why is None or _is_own(name, self.author):
             return None
         frame: FrameType | None = sys._getframe(1)
         while frame is not None and "importlib" in frame.f_code.co_filename:
@@ -120,11 +121,17 @@ def preload(author: list[str], files: list[str]) -> list[str]:
             name = modules.get(path, "")
             is_package = path.endswith("__init__.py")
             for found in imports.find(_source(path), name if is_package else name.rpartition(".")[0]):
-                why = imports.refused(found.module, is_author=True)
+                why = None if _is_own(found.module, author) else imports.refused(found.module, is_author=True)
                 if why is not None and not found.is_guarded:
                     problems.append(f"{author_path(path)}:{found.line}: `{found.module}` cannot be imported: {why}")
                 elif why is None and found.is_lazy and (wrong := _import_lazily(found)):
                     problems.append(f"{author_path(path)}:{found.line}: {wrong}")
+
+
+def _is_own(module: str, author: Iterable[str]) -> bool:
+    """Whether the author has a module of that name, whatever else is called so."""
+    stems = [folder + module.partition(".")[0] for folder in author]
+    return any(os.path.isfile(f"{stem}.py") or os.path.isfile(f"{stem}/__init__.py") for stem in stems)
 
 
 def _import_lazily(found: imports.Import) -> str | None:

@@ -23,7 +23,19 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from countersign.agent import Agent
-from countersign.asks import Ai, Answer, Ask, Call, Completion, Decision, Pause, Sleep, WaitForResume, ask_json
+from countersign.asks import (
+    WAIT_MS_MAX,
+    Ai,
+    Answer,
+    Ask,
+    Call,
+    Completion,
+    Decision,
+    Pause,
+    Sleep,
+    WaitForResume,
+    ask_json,
+)
 from countersign.errors import AiError, CallError, CallFailed, Error, PauseDuplicateId, PauseError, error_json
 from countersign.execution import run_function
 from countersign.review import Review
@@ -32,6 +44,10 @@ from countersign.shapes import Anything, dumps
 __all__ = ["Run", "after", "approved", "ask_json", "decided", "expired", "never", "rejected", "run"]
 
 EXECUTION_ID = "exec_00000000000000000000000000000000"
+
+
+CHOICES = ("approved", "rejected", "request_changes")
+"""What a reviewer may decide if the pause does not say."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +89,7 @@ def run(app: Agent, function: str, input: Any = None, *, answers: Answers = ()) 
     pause, a review (`approved()`, `rejected()`, `decided()`, `expired()`). An exception is what the ask fails with.
     All that are open are answered in the order of asking, but `after(seconds, answer)` comes later, `never()` not at
     all. Whatever a host would find out by itself needs no answer: a pause under the same id as an earlier one, and a
-    wait for one that is decided.
+    wait for one that is open or decided.
 
     Raises `AssertionError` if the function asks more than there are answers, or less.
     """
@@ -152,7 +168,8 @@ class FakeHost:
         self._open: dict[int, Open] = {}
         self._now = 0.0
         self._started = time.time()
-        self._pauses: dict[str, Decision | None] = {}
+        self._paused: set[str] = set()
+        self._decided: dict[str, Decision] = {}
 
     def execution_id(self) -> str:
         return EXECUTION_ID
@@ -179,8 +196,19 @@ class FakeHost:
             millis = round((self._started + self._now) * 1000)
             answer = Decision(answer.decision, answer.feedback, answer.response, answer.reviewer, millis)
             if isinstance(answered.ask, Pause) or answer.decision != "expired":
-                self._pauses[_id(answered.ask)] = answer
+                self._decide(_id(answered.ask), answer)
+        elif isinstance(answer, PauseError) and not isinstance(answer, PauseDuplicateId):
+            # A pause that was refused has not used up its id.
+            self._paused.discard(_id(answered.ask))
         return op, answer
+
+    def _decide(self, name: str, decision: Decision) -> None:
+        """Whoever else waits for the same decision gets it."""
+        self._decided[name] = decision
+        for other in self._open.values():
+            waits = isinstance(other.ask, Pause | WaitForResume) and _id(other.ask) == name
+            if waits and not isinstance(other.answer, PauseError):
+                other.due, other.answer = self._now, decision
 
     def abandon(self, op: int) -> None:
         self.abandoned.append(self._open.pop(op).ask)
@@ -195,19 +223,24 @@ class FakeHost:
     def _plan(self, ask: Ask) -> tuple[float, Answer]:
         """After how many seconds an ask is answered, and how."""
         if isinstance(ask, Sleep):
-            return ask.duration_ms / 1000, None
+            return min(ask.duration_ms, WAIT_MS_MAX) / 1000, None
         if isinstance(ask, Pause):
-            if ask.approval_request_id in self._pauses:
+            if ask.approval_request_id in self._paused:
                 return 0, PauseDuplicateId(ask.approval_request_id)
-            self._pauses[ask.approval_request_id] = None
-        elif isinstance(ask, WaitForResume) and (known := self._pauses.get(ask.approval_request_id)) is not None:
+            self._paused.add(ask.approval_request_id)
+        if isinstance(ask, Pause | WaitForResume) and (known := self._decided.get(ask.approval_request_id)) is not None:
             return 0, known
-        given = self._next(ask)
+        given = never() if self._is_open(ask) else self._next(ask)
         delay, given = (given.seconds, given.answer) if isinstance(given, After) else (0.0, given)
         ends = _ends(ask)
         if ends is not None and delay > ends:
             return ends, Decision("expired", None, None, None, 0)
         return delay, None if delay == math.inf else self._answer(ask, given)
+
+    def _is_open(self, ask: Ask) -> bool:
+        """Whether this is a wait for a pause that is open: that one's answer is this one's, too."""
+        opened = {open.ask.approval_request_id for open in self._open.values() if isinstance(open.ask, Pause)}
+        return isinstance(ask, WaitForResume) and ask.approval_request_id in opened
 
     def _next(self, ask: Ask) -> Any:
         if callable(self._answers):
@@ -228,8 +261,18 @@ class FakeHost:
             given = decided(given)
         if not isinstance(given, Review):
             raise self._complain(f"the answer to {_words(ask)} is no review: {given!r}")
+        if isinstance(ask, Pause) and given.decision != "expired":
+            self._check(ask, given)
         response = None if given.response is None else dumps(Anything().write(given.response))
         return Decision(given.decision, given.feedback, response, given.reviewer, 0)
+
+    def _check(self, ask: Pause, given: Review) -> None:
+        """A host takes no decision that is none of the choices, or leaves a form out."""
+        choices = ask.choices or CHOICES
+        if given.decision not in choices:
+            raise self._complain(f"no reviewer can decide {given.decision!r}: the choices are {', '.join(choices)}")
+        if ask.response_schema is not None and given.response is None:
+            raise self._complain(f"{_words(ask)} has a form: every decision needs a response")
 
     def _failure(self, ask: Ask, error: BaseException) -> Error:
         wanted = {Ai: AiError, Call: CallError}.get(type(ask), PauseError)
@@ -248,7 +291,7 @@ class FakeHost:
 def _ends(ask: Ask) -> float | None:
     """After how many seconds an ask is answered by itself."""
     millis = ask.expires_in_ms if isinstance(ask, Pause) else ask.timeout_ms if isinstance(ask, WaitForResume) else None
-    return None if millis is None else millis / 1000
+    return None if millis is None else min(millis, WAIT_MS_MAX) / 1000
 
 
 def _id(ask: Ask) -> str:

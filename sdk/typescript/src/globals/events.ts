@@ -1,5 +1,6 @@
 /** `Event`, `EventTarget`, `AbortController` and `AbortSignal`, as far as agents and libraries for them use them. */
 
+import { executionIfAny } from "../execution.js";
 import { setTimeout } from "./timers.js";
 
 export class Event {
@@ -40,10 +41,20 @@ export class EventTarget {
     event.target = this;
     for (const [listener, { once }] of [...(this.#listeners.get(event.type) ?? [])]) {
       if (once) this.removeEventListener(event.type, listener);
-      if (typeof listener === "function") listener.call(this, event);
-      else listener.handleEvent(event);
+      guarded(() => (typeof listener === "function" ? listener.call(this, event) : listener.handleEvent(event)));
     }
     return !event.defaultPrevented;
+  }
+}
+
+/** A listener that throws keeps neither the others nor who dispatches from going on; it ends the execution. */
+function guarded(listener: () => unknown): void {
+  try {
+    listener();
+  } catch (error) {
+    const here = executionIfAny();
+    if (!here) throw error;
+    here.crash(error);
   }
 }
 
@@ -78,7 +89,7 @@ export class AbortSignal extends EventTarget {
     this.#isAborted = true;
     this.#reason = reason === undefined ? new DOMException("This operation was aborted", "AbortError") : reason;
     const event = new Event("abort");
-    this.onabort?.(event);
+    guarded(() => this.onabort?.(event));
     this.dispatchEvent(event);
   }
 

@@ -1,6 +1,8 @@
 /** How `console` shows values: much like Node does. */
 
 const DEPTH_MAX = 4;
+/** So many errors that caused each other are shown. */
+const CAUSES_MAX = 16;
 const ITEMS_MAX = 100;
 const TEXT_MAX = 10_000;
 /** What fits into so many columns stands on one line. */
@@ -88,7 +90,7 @@ function named(value: Function): string {
 
 function showObject(value: object, above: readonly object[], indent: string): string {
   if (above.includes(value)) return "[Circular]";
-  if (value instanceof Error) return showError(value, above, indent);
+  if (value instanceof Error) return above.length > CAUSES_MAX ? "[Error]" : showError(value, above, indent);
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? "Invalid Date" : value.toISOString();
   if (value instanceof RegExp) return String(value);
   if (value instanceof Promise) return "Promise {}";

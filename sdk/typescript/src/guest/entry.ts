@@ -8,6 +8,7 @@ import { Agent, type Manifest } from "../agent.js";
 import { AgentError } from "../errors.js";
 import { Execution, findExecutionBy } from "../execution.js";
 import { outcomeOf } from "../outcome.js";
+import { stringify } from "../values.js";
 import { componentHost } from "./host.js";
 import { writeError } from "./output.js";
 import { begin } from "./phase.js";
@@ -35,6 +36,6 @@ export async function run(name: string, input: string): Promise<string> {
   } catch (thrown) {
     writeError(trace(thrown));
     // A text is what the function's error is to the host.
-    throw JSON.stringify(outcomeOf(thrown));
+    throw stringify(outcomeOf(thrown));
   }
 }

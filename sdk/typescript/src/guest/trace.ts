@@ -2,7 +2,7 @@
 
 import { decode } from "@jridgewell/sourcemap-codec";
 
-import { inspect, showError } from "../globals/inspect.js";
+import { inspect } from "../globals/inspect.js";
 
 /** What `build/bundle.js` puts at the end of the bundle: of its source map, what a stack needs. */
 interface SourceMap {
@@ -21,7 +21,7 @@ function sourceMap(): SourceMap | undefined {
 
 /** An error that nobody caught, for the log. */
 export function trace(thrown: unknown): string {
-  return `Uncaught ${thrown instanceof Error ? showError(thrown) : inspect(thrown)}`;
+  return `Uncaught ${inspect(thrown)}`;
 }
 
 /** A stack, in the author's files where it was there; frames of this SDK and of the engine are left out. */

@@ -46,7 +46,9 @@ export class TestHost implements Host {
   readonly journal: Entry[] = [];
   readonly log: LogLine[] = [];
   readonly #open = new Map<number, Open>();
-  readonly #pauses = new Map<string, Open | Decision>();
+  /** The pauses that were opened, and what was decided, by their ids. */
+  readonly #pauses = new Map<string, Open>();
+  readonly #decided = new Map<string, Decision>();
   #now: number;
   #taken = 0;
 
@@ -111,22 +113,37 @@ export class TestHost implements Host {
   #deliver(op: number, answer: AnswerRecord, given: unknown): [number, AnswerRecord] {
     const { ask } = this.#open.get(op)!;
     this.#open.delete(op);
-    if (ask.kind === "pause" && given instanceof Decision) this.#pauses.set(ask.approval_request_id, given);
+    if (ask.kind === "pause" || ask.kind === "wait_for_resume") this.#settle(ask, given);
     this.journal.push({ seq: this.journal.length, op, ask, answer, at: this.#now });
     return [op, answer];
   }
 
   /** Finds out when an open ask is answered, and by what. */
+  #settle(ask: AskRecord & { kind: "pause" | "wait_for_resume" }, given: unknown): void {
+    const id = ask.approval_request_id;
+    // The time of a wait may be over; the pause is not.
+    if (given instanceof Decision && (ask.kind === "pause" || given.decision !== "expired")) this.#decided.set(id, given);
+    // A pause that was refused has not used up its id.
+    if (given instanceof PauseError && given.kind === "invalid_request") this.#pauses.delete(id);
+  }
+
   async #plan(open: Open): Promise<void> {
-    const known = open.ask.kind === "wait_for_resume" ? this.#pauses.get(open.ask.approval_request_id) : undefined;
-    if (known instanceof Decision) return plan(open, 0, known);
-    if (open.due !== undefined) return;
-    if (known) return plan(open, known.due! - open.askedAt, known.answer, timeoutOf(open.ask));
-    if (open.ask.kind === "pause") {
-      const id = open.ask.approval_request_id;
+    const { ask } = open;
+    const isDecided = ask.kind === "pause" || ask.kind === "wait_for_resume";
+    if (ask.kind === "pause" && open.due === undefined) {
+      const id = ask.approval_request_id;
       if (this.#pauses.has(id)) return plan(open, 0, new PauseError("duplicate_id", id));
       this.#pauses.set(id, open);
     }
+    const decision = isDecided ? this.#decided.get(ask.approval_request_id) : undefined;
+    // Whoever else waits for the same decision gets it, at once.
+    if (decision && !(open.answer instanceof PauseError)) {
+      open.due = open.askedAt;
+      open.answer = decision;
+    }
+    if (open.due !== undefined) return;
+    const pause = ask.kind === "wait_for_resume" ? this.#pauses.get(ask.approval_request_id) : undefined;
+    if (pause) return plan(open, pause.due! - open.askedAt, pause.answer, timeoutOf(ask));
     let answer = await this.#answerTo(open);
     let ms = 0;
     if (answer instanceof Delayed) [ms, answer] = [answer.ms, answer.answer];

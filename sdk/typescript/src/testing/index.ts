@@ -10,7 +10,7 @@
 
 import type { Agent } from "../agent.js";
 import type { AskRecord } from "../journal.js";
-import { showError } from "../globals/inspect.js";
+import { inspect } from "../globals/inspect.js";
 import { outcomeOf } from "../outcome.js";
 import { json } from "../values.js";
 import { AnswerError } from "./answers.js";
@@ -103,7 +103,7 @@ async function once(agent: Agent, name: string, input: string, host: TestHost, o
       return { result: JSON.parse(await scene.execution.drive(() => agent.run(name, input))) as unknown };
     } catch (thrown) {
       if (thrown instanceof AnswerError || thrown instanceof ReplayError) throw thrown;
-      host.complain(`Uncaught ${thrown instanceof Error ? showError(thrown) : String(thrown)}`);
+      host.complain(`Uncaught ${inspect(thrown)}`);
       return { error: outcomeOf(thrown), thrown };
     }
   });
