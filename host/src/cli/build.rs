@@ -91,7 +91,7 @@ pub(crate) async fn build_aloud(
     let output = output.unwrap_or(&default);
     let plan = toolchain::plan(project)?;
     out.note(&format!("{}: {} project, {}", project.name, project.language.title(), shown(&project.dir)));
-    out.note(&out.paint(Style::Aside, &format!("runs {}", plan.shown)));
+    out.aside(&format!("runs {}", plan.shown));
     let bar = spinner(out, verbose);
     let mut told = Instant::now();
     let built = make(project, plan, output, |line| {
