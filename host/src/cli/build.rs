@@ -25,7 +25,7 @@ const PROGRESS_SHOWN: usize = 80;
 #[command(after_help = "The folder's manifest tells the language, and what is run:
   Cargo.toml      cargo build --release --target wasm32-wasip2
   pyproject.toml  PYTHON -m countersign build DIR, with the Python of DIR/.venv, of $VIRTUAL_ENV, or python3
-  package.json    node DIR/node_modules/countersign/bin/countersign-build.js DIR
+  package.json    node DIR/node_modules/countersign/bin/countersign-build.js DIR, or that of a folder above DIR
 
 Nothing is installed: what is missing is named, with the command that installs it. A component that no host would take
 is refused here.
