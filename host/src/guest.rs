@@ -23,6 +23,7 @@ use wasmtime::Store;
 
 use crate::execution::{ASKS_MAX, Failure, JSON_BYTES_MAX, OPEN_ASKS_MAX};
 use crate::journal::{Answer, Entry, Millis, Mismatch};
+use crate::json;
 
 mod asks;
 mod bindings;
@@ -180,7 +181,7 @@ impl Guest {
             let message = format!("the function returned {} bytes; at most {JSON_BYTES_MAX} are kept", text.len());
             return State::Failed(Failure::guest("too_large", message));
         }
-        if let Err(why) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        if let Err(why) = json::check(text) {
             return State::Failed(Failure::guest("invalid_result", format!("the function returned no JSON: {why}")));
         }
         State::Returned(json)

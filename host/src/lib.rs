@@ -4,6 +4,7 @@
 
 pub mod execution; // what an execution is called, and which states it may move between
 pub mod journal; // what it asked and was told
+pub mod json; // what counts as a JSON document
 pub mod decision; // what a reviewer may decide, and whether a decision fits
 pub mod schema; // what a JSON Schema may be, and what satisfies it
 pub mod signature; // how a webhook proves who sent it

@@ -53,6 +53,7 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
     let pure = [
         "execution.rs",
         "journal.rs",
+        "json.rs",
         "decision.rs",
         "schema.rs",
         "signature.rs",

@@ -195,6 +195,31 @@ fn try_says_what_is_wrong_before_it_runs_anything() {
 }
 
 #[test]
+fn try_keeps_what_was_answered_and_overwrites_nothing_but_journals() {
+    let desk = Desk::new();
+    let start = ["try", "testbed.wasm", "--function", "many_ai", "--input", "{\"n\":3}"];
+    // Told before anybody answers anything.
+    for (journal, words) in [("testbed.wasm", "no journal"), ("nowhere/a.json", "cannot write nowhere/a.json")] {
+        let said = desk.run_with(&[&start[..], &["--journal", journal]].concat(), "one\ntwo\nthree\n");
+        assert!(said.err.contains(words) && !said.err.contains("the model answers"), "{}", said.err);
+    }
+    assert_eq!(std::fs::read(desk.path("testbed.wasm")).unwrap(), guest("testbed"));
+
+    // An answer that is too long ends the trial, but not what came before it.
+    let input = format!("one\n{}\n", "x".repeat(2 << 20));
+    desk.run_with(&start, &input).complains(2, &["more than 1048576 bytes"]);
+    assert_eq!(desk.read("testbed.journal.json")["entries"].as_array().unwrap().len(), 1);
+    // Nor does one that ends before anything was answered lose the journal of an earlier one.
+    desk.run_with(&start, &input["one\n".len()..]).complains(2, &["more than 1048576 bytes"]);
+    assert_eq!(desk.read("testbed.journal.json")["entries"].as_array().unwrap().len(), 1);
+
+    desk.write("answers.json", &json!(["one"]));
+    let replay = ["replay", "testbed.journal.json", "--component", "testbed.wasm", "--journal", "answers.json"];
+    desk.run(&replay).complains(2, &["answers.json is there and is no journal"]);
+    assert_eq!(desk.read("answers.json"), json!(["one"]));
+}
+
+#[test]
 fn try_is_the_same_with_the_same_seed_start_and_answers() {
     let desk = Desk::new();
     desk.write("answers.json", &json!(["7"]));

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use self::tool::EndedBy;
 use super::failure::Failure;
 use super::output::{Output, Style};
 use super::project::{Language, Project};
@@ -25,7 +26,7 @@ const PROGRESS_SHOWN: usize = 80;
 #[command(after_help = "The folder's manifest tells the language, and what is run:
   Cargo.toml      cargo build --release --target wasm32-wasip2
   pyproject.toml  PYTHON -m countersign build DIR, with the Python of DIR/.venv, of $VIRTUAL_ENV, or python3
-  package.json    node DIR/node_modules/countersign/bin/countersign-build.js DIR
+  package.json    node DIR/node_modules/countersign/bin/countersign-build.js DIR, or that of a folder above DIR
 
 Nothing is installed: what is missing is named, with the command that installs it. A component that no host would take
 is refused here.
@@ -91,10 +92,10 @@ pub(crate) async fn build_aloud(
     let output = output.unwrap_or(&default);
     let plan = toolchain::plan(project)?;
     out.note(&format!("{}: {} project, {}", project.name, project.language.title(), shown(&project.dir)));
-    out.note(&out.paint(Style::Aside, &format!("runs {}", plan.shown)));
+    out.aside(&format!("runs {}", plan.shown));
     let bar = spinner(out, verbose);
     let mut told = Instant::now();
-    let built = make(project, plan, output, |line| {
+    let built = make(project, plan, output, EndedBy::Terminal, |line| {
         if verbose {
             out.note(line);
         } else if bar.is_hidden() {
@@ -115,15 +116,16 @@ pub(crate) async fn build_aloud(
     Ok(built)
 }
 
-/// Builds without a word, but for what `on_line` does with those of the tool.
+/// Builds without a word, but for what `on_line` does with those of the tool. Dropped, it leaves nothing running.
 pub(crate) async fn build_quietly(project: &Project, on_line: impl FnMut(&str)) -> Result<Built, Failure> {
-    make(project, toolchain::plan(project)?, &project.component(), on_line).await
+    make(project, toolchain::plan(project)?, &project.component(), EndedBy::Drop, on_line).await
 }
 
 async fn make(
     project: &Project,
     plan: toolchain::Plan,
     output: &Path,
+    ended_by: EndedBy,
     on_line: impl FnMut(&str),
 ) -> Result<Built, Failure> {
     let began = Instant::now();
@@ -134,7 +136,7 @@ async fn make(
     std::fs::create_dir_all(folder).map_err(|error| failed("make", folder, error))?;
     // Beside its place, so that nobody finds half a component there, or one that no host takes.
     let fresh = tool::Temporary::beside(output);
-    let said = tool::run(plan.command(&fresh.path), on_line).await;
+    let said = tool::run(plan.command(&fresh.path), ended_by, on_line).await;
     let said = said.map_err(|why| Failure::Failed(why.told(&project.name, &plan.shown)))?;
     let made = plan.made(&said, &fresh.path).map_err(Failure::Failed)?;
     let component = tokio::fs::read(&made).await.map_err(|error| failed("read", &made, error))?;

@@ -58,7 +58,7 @@ pub(crate) async fn deploy(
         let project = Project::find(&args.source, args.how.lang)?;
         let client = client()?;
         let built = build::build_aloud(&project, None, args.how.verbose, out).await?;
-        out.note(&out.paint(Style::Aside, &format!("built {}  {}", build::shown(&built.path), built.facts())));
+        out.aside(&format!("built {}  {}", build::shown(&built.path), built.facts()));
         (client, args.name.clone().unwrap_or(project.name), built.component)
     } else {
         let component = tokio::fs::read(&args.source)

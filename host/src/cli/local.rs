@@ -1,6 +1,7 @@
 //! A component on this machine, made ready to run without a host: checked and compiled as a host does it.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,7 +56,9 @@ pub(crate) fn file(path: &Path) -> Result<PathBuf, Failure> {
         return Ok(path.to_owned());
     }
     let dist = path.join("dist");
-    let files = fs::read_dir(&dist).into_iter().flatten().flatten().map(|entry| entry.path());
+    // A hidden one is half of a component, which a build has not ended, or did not.
+    let files = fs::read_dir(&dist).into_iter().flatten().flatten();
+    let files = files.filter(|file| !file.file_name().as_encoded_bytes().starts_with(b".")).map(|file| file.path());
     let mut found: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|end| end == "wasm")).collect();
     match (found.pop(), found.pop()) {
         (Some(file), None) => Ok(file),
@@ -71,12 +74,16 @@ pub(crate) fn file(path: &Path) -> Result<PathBuf, Failure> {
 
 fn read(path: &Path) -> Result<Arc<[u8]>, Failure> {
     let unreadable = |why: std::io::Error| Failure::Usage(format!("cannot read {}: {why}", path.display()));
-    let length = fs::metadata(path).map_err(unreadable)?.len();
-    if length > COMPONENT_BYTES_MAX as u64 {
-        let why = Invalid::TooLarge(usize::try_from(length).unwrap_or(usize::MAX));
+    let file = fs::File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    // A device has no length, and no end.
+    let mut wasm = vec![];
+    file.take(COMPONENT_BYTES_MAX as u64 + 1).read_to_end(&mut wasm).map_err(unreadable)?;
+    if wasm.len() > COMPONENT_BYTES_MAX {
+        let why = Invalid::TooLarge(usize::try_from(length).unwrap_or(usize::MAX).max(wasm.len()));
         return Err(Failure::Usage(format!("{}: {why}", path.display())));
     }
-    Ok(fs::read(path).map_err(unreadable)?.into())
+    Ok(wasm.into())
 }
 
 /// Where this user's compiled components are, and the key that signs them.
@@ -130,5 +137,28 @@ impl Drop for Store {
         if self.is_passing {
             let _ = fs::remove_dir_all(&self.directory);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_build_left_behind_is_no_component() {
+        let dir = std::env::temp_dir().join(format!("countersign-local-{}", uuid::Uuid::new_v4()));
+        fs::create_dir_all(dir.join("dist")).expect("a folder");
+        fs::write(dir.join("dist/.17-hello.wasm"), "half").expect("a file");
+        assert!(matches!(file(&dir), Err(Failure::Usage(why)) if why.contains("holds no component")));
+        fs::write(dir.join("dist/hello.wasm"), "all").expect("a file");
+        assert_eq!(file(&dir).expect("there is one"), dir.join("dist/hello.wasm"));
+        fs::write(dir.join("dist/other.wasm"), "all").expect("a file");
+        assert!(matches!(file(&dir), Err(Failure::Usage(why)) if why.contains("several")));
+        fs::remove_dir_all(dir).expect("it is ours");
+    }
+
+    #[test]
+    fn a_device_without_an_end_is_too_large() {
+        assert!(matches!(read("/dev/zero".as_ref()), Err(Failure::Usage(why)) if why.contains("at most")));
     }
 }

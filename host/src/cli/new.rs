@@ -17,6 +17,9 @@ use crate::execution::NAME_BYTES_MAX;
 /// Files of the template or the SDK, by their paths in a project.
 type Files = Vec<(PathBuf, Vec<u8>)>;
 
+/// The packages of the SDK for Rust. Cargo takes no two of one name and version, whatever their folders.
+const SDK_RUST_PACKAGES: [&str; 2] = ["countersign-sdk", "countersign-sdk-macros"];
+
 /// The options of `countersign new`.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -52,6 +55,9 @@ fn name(text: &str) -> Result<String, String> {
 
 /// Makes the project, or nothing.
 pub(crate) fn new(args: &NewArgs, out: Output) -> Result<(), Failure> {
+    if args.lang == Language::Rust && SDK_RUST_PACKAGES.contains(&args.name.as_str()) {
+        return Err(Failure::Usage(format!("the SDK has a package {}; choose another name", args.name)));
+    }
     let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(&args.name));
     let files = files(&args.name, args.lang).map_err(Failure::Failed)?;
     refuse_existing(&dir)?;
@@ -106,13 +112,17 @@ fn refuse_existing(dir: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Writes the files beside `dir` first, so that there is never half a project.
+/// Writes the files to a folder of their own first, so that there is never half a project.
 fn write(dir: &Path, files: &Files) -> std::io::Result<()> {
     let dir = std::path::absolute(dir)?;
-    let parent = dir.parent().unwrap_or(&dir);
-    std::fs::create_dir_all(parent)?;
-    let fresh = parent.join(format!(".countersign-new-{}", uuid::Uuid::new_v4().simple()));
-    let made = write_all(&fresh, files).and_then(|()| put(&fresh, &dir));
+    // Before anything is made: `new/..` is not there yet, and afterwards a folder that nobody has looked into.
+    let is_there = dir.exists();
+    // In a folder that is there: the one around it may be somebody else's, or on another disk.
+    let around = if is_there { &dir } else { dir.parent().unwrap_or(&dir) };
+    std::fs::create_dir_all(around)?;
+    let fresh = around.join(format!(".countersign-new-{}", uuid::Uuid::new_v4().simple()));
+    let made = write_all(&fresh, files)
+        .and_then(|()| if is_there { fill(&fresh, &dir) } else { std::fs::rename(&fresh, &dir) });
     // What is left of it; after success, nothing.
     let _ = std::fs::remove_dir_all(&fresh);
     made
@@ -127,11 +137,8 @@ fn write_all(fresh: &Path, files: &Files) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Moves the project to its place. A folder that is there, empty, stays the one it is: somebody's shell may be in it.
-fn put(fresh: &Path, dir: &Path) -> std::io::Result<()> {
-    if !dir.exists() {
-        return std::fs::rename(fresh, dir);
-    }
+/// Moves what is in `fresh` up to `dir`, which stays the folder it is: somebody's shell may be in it.
+fn fill(fresh: &Path, dir: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(fresh)? {
         let entry = entry?;
         std::fs::rename(entry.path(), dir.join(entry.file_name()))?;
@@ -170,6 +177,19 @@ mod tests {
     }
 
     #[test]
+    fn no_project_in_rust_is_called_as_a_package_of_the_sdk() {
+        let files = vendor::sdk(Language::Rust).expect("it is packed");
+        let manifests = files.iter().filter(|(path, _)| path.ends_with("Cargo.toml"));
+        for (path, bytes) in manifests {
+            let manifest: toml::Table = String::from_utf8_lossy(bytes).parse().expect("it is TOML");
+            let name = manifest["package"]["name"].as_str().expect("it has a name");
+            assert!(SDK_RUST_PACKAGES.contains(&name), "{}: {name}", path.display());
+            let args = NewArgs { name: name.into(), lang: Language::Rust, dir: Some("/no/such/folder".into()) };
+            assert!(matches!(new(&args, Output::new(true)), Err(Failure::Usage(why)) if why.contains(name)));
+        }
+    }
+
+    #[test]
     fn every_template_is_about_the_agent_and_leaves_no_blank() {
         for template in [TEMPLATE_RUST, TEMPLATE_PYTHON, TEMPLATE_TYPESCRIPT] {
             let files: Files = template.iter().map(|(path, bytes)| render(path, bytes, "good-news")).collect();
@@ -184,6 +204,30 @@ mod tests {
             }
             assert!(files.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("good-news")));
         }
+    }
+
+    #[test]
+    fn a_detour_through_a_folder_that_is_not_there_leads_to_no_other_folder() {
+        let dir = std::env::temp_dir().join(format!("countersign-new-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&dir).expect("a folder");
+        std::fs::write(dir.join("README.md"), "precious").expect("a file");
+        write(&dir.join("new/.."), &vec![("README.md".into(), vec![1])]).expect_err("it is not empty");
+        assert_eq!(std::fs::read(dir.join("README.md")).expect("it is there"), b"precious");
+        std::fs::remove_dir_all(dir).expect("it is ours");
+    }
+
+    #[test]
+    fn an_empty_folder_is_filled_without_a_file_beside_it() {
+        use std::os::unix::fs::MetadataExt as _;
+        let around = std::env::temp_dir().join(format!("countersign-new-{}", uuid::Uuid::new_v4()));
+        let dir = around.join("hello");
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let changed = || std::fs::metadata(&around).map(|it| (it.mtime(), it.mtime_nsec())).expect("it is there");
+        let before = changed();
+        write(&dir, &vec![("a/b".into(), vec![1]), ("c".into(), vec![2])]).expect("an empty folder is filled");
+        assert_eq!(changed(), before, "the folder around it may be read-only");
+        assert_eq!(std::fs::read_dir(&dir).expect("it is there").count(), 2);
+        std::fs::remove_dir_all(around).expect("it is ours");
     }
 
     #[test]

@@ -64,6 +64,14 @@ impl Output {
         }
     }
 
+    /// The same, of less importance.
+    pub(crate) fn aside(self, text: &str) {
+        if !self.json {
+            let text = clean_lines(text);
+            to_stderr(&if io::stderr().is_terminal() { self.paint(Style::Aside, &text) } else { text });
+        }
+    }
+
     /// Asks the person at the terminal for a line of input; with `--json`, too. Text from elsewhere must have been
     /// cleaned.
     pub(crate) fn prompt(self, text: &str) {

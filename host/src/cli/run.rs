@@ -11,7 +11,7 @@ use super::api::{Execution, Pause, PauseStatus, Status};
 use super::client::{Client, Reply, segment, with_query};
 use super::events::{Backoff, Events};
 use super::failure::{Exit, Failure};
-use super::output::{Output, Style};
+use super::output::Output;
 use super::pauses;
 use super::text::clean_lines;
 
@@ -184,7 +184,7 @@ async fn tell_pauses(
         }
     }
     if told.insert(execution.id.clone()) && execution.waiting_for.as_ref().is_some_and(|w| w.pauses.is_empty()) {
-        out.note(&out.paint(Style::Aside, "waiting, but for no decision: for a time, or for another agent"));
+        out.aside("waiting, but for no decision: for a time, or for another agent");
     }
     Ok(())
 }

@@ -92,10 +92,14 @@ pub(crate) async fn run(args: &TryArgs, out: Output) -> Result<Exit, Failure> {
         return diverged(&divergence, out);
     }
     let mut session = Session::new(trial, answers, args.real_time, out);
-    let stopped = session.run().await?;
+    let stopped = session.run().await;
     recording.entries = session.entries().to_vec();
     recording.end = session.end();
-    setup::save(&recording, &journal)?;
+    // What somebody has answered is kept, whatever comes after it.
+    if stopped.is_ok() || recording.entries.len() > entries.len() {
+        setup::save(&recording, &journal)?;
+    }
+    let stopped = stopped?;
     let place = shell_word(&journal.display().to_string());
     match (&recording.end, stopped) {
         (None, Some(Stopped { op, ask })) => Err(Failure::Usage(format!(

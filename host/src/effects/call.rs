@@ -6,6 +6,7 @@ use crate::db::executions::Called;
 use crate::execution::{CALL_DEPTH_MAX, JSON_BYTES_MAX, Target, child_id};
 use crate::guest::Manifest;
 use crate::journal::CallError;
+use crate::json;
 
 /// What became of a call when it was begun.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub fn check(target: &str, input: &str) -> Result<Target, CallError> {
     if input.len() > JSON_BYTES_MAX {
         return Err(CallError::Denied(format!("the input has {} bytes; at most {JSON_BYTES_MAX}", input.len())));
     }
-    if let Err(why) = serde_json::from_str::<serde::de::IgnoredAny>(input) {
+    if let Err(why) = json::check(input) {
         return Err(CallError::Denied(format!("the input is not JSON: {why}")));
     }
     Ok(parsed)

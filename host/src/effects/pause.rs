@@ -5,6 +5,7 @@ use crate::db::pauses::NewPause;
 use crate::decision::{CHOICE_BYTES_MAX, CHOICES_MAX, DEFAULT_CHOICES, Form, is_choice};
 use crate::execution::{JSON_BYTES_MAX, is_approval_request_id};
 use crate::journal::{ApprovalRequest, Millis, PauseError};
+use crate::json;
 use crate::schema::Schema;
 
 /// Longest page address and title of a pause, in bytes.
@@ -25,7 +26,7 @@ pub fn plan(op: u64, request: &ApprovalRequest, asked_at: Millis) -> Result<NewP
         if payload.len() > JSON_BYTES_MAX {
             return invalid(format!("payload: at most {JSON_BYTES_MAX} bytes"));
         }
-        if let Err(why) = serde_json::from_str::<serde::de::IgnoredAny>(payload) {
+        if let Err(why) = json::check(payload) {
             return invalid(format!("payload: not JSON: {why}"));
         }
     }

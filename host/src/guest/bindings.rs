@@ -204,7 +204,8 @@ impl From<Prompt> for journal::Prompt {
             messages: prompt.messages.into_iter().map(message).collect(),
             model: prompt.model,
             schema: prompt.schema,
-            temperature: prompt.temperature,
+            // What has no JSON form would be gone on replay.
+            temperature: prompt.temperature.filter(|temperature| temperature.is_finite()),
             max_tokens: prompt.max_tokens,
         }
     }

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::error::{Error, Result};
 use super::{BODY_TIMEOUT, JSON_BODY_BYTES_MAX};
 use crate::execution::JSON_BYTES_MAX;
+use crate::json;
 
 /// How many items a page has, if the client does not say, and at the most.
 const PAGE_DEFAULT: i64 = 50;
@@ -102,10 +103,8 @@ pub(super) fn document<'a>(field: &str, value: &'a RawValue) -> Result<&'a str> 
     if text.len() > JSON_BYTES_MAX {
         return Err(Error::TooLarge(JSON_BYTES_MAX));
     }
-    match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(_) => Ok(text),
-        Err(why) => Err(Error::invalid(format!("`{field}`: {why}"))),
-    }
+    json::check(text).map_err(|why| Error::invalid(format!("`{field}`: {why}")))?;
+    Ok(text)
 }
 
 /// Which page of a list is asked for.

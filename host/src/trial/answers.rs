@@ -12,6 +12,7 @@ use crate::decision::{FEEDBACK_BYTES_MAX, REVIEWER_BYTES_MAX};
 use crate::effects::ai::fitting;
 use crate::execution::JSON_BYTES_MAX;
 use crate::journal::{AiError, Answer, Ask, CallError, Completion, Millis, Review};
+use crate::json;
 
 /// The model that a text is said to come from, if its answer names none.
 pub const MODEL: &str = "try";
@@ -143,8 +144,8 @@ fn fit_json(what: &str, json: String) -> Result<String, String> {
     if json.len() > JSON_BYTES_MAX {
         return Err(format!("{what}: at most {JSON_BYTES_MAX} bytes"));
     }
-    match serde_json::from_str::<serde::de::IgnoredAny>(&json) {
-        Ok(_) => Ok(json),
+    match json::check(&json) {
+        Ok(()) => Ok(json),
         Err(why) => Err(format!("{what}: not JSON: {why}")),
     }
 }

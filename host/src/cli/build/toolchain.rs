@@ -14,7 +14,7 @@ use crate::cli::text::shell_word;
 /// The target that Rust agents are built for.
 const TARGET: &str = "wasm32-wasip2";
 
-/// Where the SDK for TypeScript keeps its builder, below the project.
+/// Where the SDK for TypeScript keeps its builder, below the project or, of a workspace, a folder above.
 const BUILDER: &str = "node_modules/countersign/bin/countersign-build.js";
 
 /// What is going to be run.
@@ -125,15 +125,19 @@ fn typescript(project: &Project) -> Result<Tool, String> {
         "node is missing. Install Node.js 20 or newer (https://nodejs.org; Debian: apt install nodejs npm; \
          macOS: brew install node)",
     )?;
-    let builder = project.dir.join(BUILDER);
-    if !builder.is_file() {
+    let Some(builder) = builder(&project.dir) else {
         let npm = if which("npm").is_some() { "" } else { ", which is missing, too: it comes with Node.js" };
         let enter = enter(&project.dir);
         return Err(format!(
             "the project's packages are not installed: there is no {BUILDER}. Run: {enter}npm install{npm}"
         ));
-    }
+    };
     Ok((node, vec![builder.into()]))
+}
+
+/// The builder of a project, looked for as Node.js looks for packages: a workspace has them in the folder around.
+fn builder(project: &Path) -> Option<PathBuf> {
+    project.ancestors().map(|folder| folder.join(BUILDER)).find(|file| file.is_file())
 }
 
 /// The command that goes to the project, if one is needed.
@@ -190,6 +194,21 @@ mod tests {
         assert!(why.contains("cdylib"), "{why}");
         let two = [line("/p/Cargo.toml", "/t/a.wasm"), line("/p/Cargo.toml", "/t/b.wasm")].join("\n");
         assert!(artifact(&two, manifest).is_err_and(|why| why.contains("2 components")));
+    }
+
+    #[test]
+    fn the_builder_of_a_workspace_is_found_in_the_folder_around() {
+        let around = std::env::temp_dir().join(format!("countersign-toolchain-{}", uuid::Uuid::new_v4()));
+        let project = around.join("packages/hello");
+        std::fs::create_dir_all(&project).expect("a folder");
+        assert_eq!(builder(&project), None);
+        for folder in [&around, &project] {
+            let place = folder.join(BUILDER);
+            std::fs::create_dir_all(place.parent().expect("it has one")).expect("a folder");
+            std::fs::write(&place, "").expect("a file");
+            assert_eq!(builder(&project), Some(place), "the nearest");
+        }
+        std::fs::remove_dir_all(around).expect("it is ours");
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Host {
             std::fs::write(&ignore, "*\n").with_context(|| format!("cannot write {}", ignore.display()))?;
         }
         let path = data_dir.join("host.log");
-        let log = std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let log = empty_log(&path).with_context(|| format!("cannot write {}", path.display()))?;
         let mut child = Command::new(std::env::current_exe().context("cannot find this program")?)
             .arg("serve-below")
             .args(["--listen", &listen.to_string()])
@@ -104,6 +104,12 @@ impl Host {
         let lines: Vec<String> = log.lines().map(clean).collect();
         lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
     }
+}
+
+/// An empty file to append to: another host with this data directory may write there, too.
+fn empty_log(path: &Path) -> std::io::Result<std::fs::File> {
+    std::fs::File::create(path)?;
+    std::fs::File::options().append(true).open(path)
 }
 
 /// The address, with a free port for port 0: bound and let go, so that its number is known.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use notify::event::ModifyKind;
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
@@ -41,12 +41,14 @@ impl Sources {
         let changed = Arc::new(Notify::new());
         let (notify, top) = (changed.clone(), dir.to_owned());
         // Permits do not add up, so however much is written there is one to take.
-        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| match event {
+        let hear = move |event: notify::Result<Event>| match event {
             Ok(event) if is_change(&event, &top) => notify.notify_one(),
             Ok(_) => (),
             // Events were lost, perhaps: the look at the files tells.
             Err(_) => notify.notify_one(),
-        })?;
+        };
+        // Not through links, which may lead anywhere; the look at the files does not, either.
+        let watcher = RecommendedWatcher::new(hear, Config::default().with_follow_symlinks(false))?;
         let mut sources = Self { dir: dir.to_owned(), built: [0; 32], changed, watcher, watched: HashSet::new() };
         sources.watcher.watch(dir, RecursiveMode::NonRecursive)?;
         sources.watch_folders()?;
@@ -77,7 +79,8 @@ impl Sources {
         self.watched.retain(|folder| folder.is_dir());
         for entry in std::fs::read_dir(&self.dir).map_err(notify::Error::io)?.flatten() {
             let path = entry.path();
-            if path.is_dir() && is_source(&path, &self.dir) && !self.watched.contains(&path) {
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder && is_source(&path, &self.dir) && !self.watched.contains(&path) {
                 self.watcher.watch(&path, RecursiveMode::Recursive)?;
                 self.watched.insert(path);
             }
@@ -153,6 +156,20 @@ mod tests {
         for other in ["target/x", "src/__pycache__/a.pyc", ".git/HEAD", ".venv/x", "dist/a.wasm", "vendor/x", "a.py~"] {
             assert!(!is_source(&top.join(other), top), "{other}");
         }
+    }
+
+    #[test]
+    fn a_link_is_not_followed_wherever_it_leads() {
+        let dir = std::env::temp_dir().join(format!("countersign-sources-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir_all(dir.join("src")).expect("a folder");
+        for link in ["everything", "src/everything"] {
+            std::os::unix::fs::symlink("/", dir.join(link)).expect("a link");
+        }
+        let began = Instant::now();
+        let sources = Sources::watch(&dir).expect("it can be watched");
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert_eq!(sources.watched, HashSet::from([dir.join("src")]));
+        std::fs::remove_dir_all(dir).expect("it is ours");
     }
 
     #[tokio::test]

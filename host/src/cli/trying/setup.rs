@@ -20,6 +20,10 @@ use crate::schema::Schema;
 use crate::trial::answers::Answers;
 use crate::trial::recording::{self, FILE_BYTES_MAX, Recording};
 
+/// What the format of a recording begins with, of whatever number, and within how many bytes from the file's beginning.
+const FORMAT_BEGIN: &str = "\"countersign-journal/";
+const HEAD_BYTES: u64 = 256;
+
 /// What an answers file holds.
 pub(super) enum Given {
     Recording(Box<Recording>),
@@ -141,26 +145,114 @@ fn check_input(function: &Function, input: &str) -> Result<(), Failure> {
         .map_err(|why| Failure::Usage(format!("--input does not satisfy the schema of {}: {why}", function.name)))
 }
 
-/// Where the journal of a trial of this component is written.
+/// Where the journal of a trial of this component is written; looked at before somebody gives answers that could then
+/// not be kept.
 pub(super) fn journal_path(args: &TryArgs) -> Result<PathBuf, Failure> {
-    match &args.journal {
-        Some(path) => Ok(path.clone()),
-        None => Ok(crate::cli::local::file(&args.component)?.with_extension("journal.json")),
+    let path = match &args.journal {
+        Some(path) => path.clone(),
+        None => crate::cli::local::file(&args.component)?.with_extension("journal.json"),
+    };
+    check_place(&path)?;
+    if is_replaced(&path) {
+        let temporary = Temporary::beside(&path);
+        std::fs::write(&temporary.0, "").map_err(|why| unwritable(&path, &why))?;
     }
+    Ok(path)
+}
+
+/// Refuses a file that is no recording: an answers file or a component is named in the wrong place sooner or later.
+fn check_place(path: &Path) -> Result<(), Failure> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let mut head = vec![];
+    let read = std::fs::File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
+    read.map_err(|why| unwritable(path, &why))?;
+    if head.is_empty() || String::from_utf8_lossy(&head).contains(FORMAT_BEGIN) {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{} is there and is no journal, so it is not overwritten; choose another --journal, or remove it",
+        path.display()
+    )))
 }
 
 /// Writes a recording to a file, whole or not at all. What is no regular file, like a pipe, is written to.
 pub(crate) fn save(recording: &Recording, path: &Path) -> Result<(), Failure> {
-    let failed = |why: &dyn std::fmt::Display| Failure::Failed(format!("cannot write {}: {why}", path.display()));
-    let text = recording.to_text().map_err(|why| failed(&why))?;
-    if path.exists() && !path.is_file() {
-        return std::fs::write(path, text).map_err(|why| failed(&why));
+    check_place(path)?;
+    let text = recording.to_text().map_err(|why| unwritable(path, &why))?;
+    if !is_replaced(path) {
+        return std::fs::write(path, text).map_err(|why| unwritable(path, &why));
     }
-    // A link stays a link.
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let temporary = path.with_extension(format!("{}.tmp", uuid::Uuid::new_v4()));
-    std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, &path)).map_err(|why| {
-        let _ = std::fs::remove_file(&temporary);
-        failed(&why)
-    })
+    let temporary = Temporary::beside(path);
+    std::fs::write(&temporary.0, text)
+        .and_then(|()| std::fs::rename(&temporary.0, target(path)))
+        .map_err(|why| unwritable(path, &why))
+}
+
+/// Whether a recording takes the place of what is at `path`, rather than being written to it.
+fn is_replaced(path: &Path) -> bool {
+    path.is_file() || !path.exists()
+}
+
+/// A link stays a link.
+fn target(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+fn unwritable(path: &Path, why: &dyn std::fmt::Display) -> Failure {
+    Failure::Failed(format!("cannot write {}: {why}", path.display()))
+}
+
+/// A file beside the one that it becomes, removed unless it was renamed.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn beside(path: &Path) -> Self {
+        Self(target(path).with_extension(format!("{}.tmp", uuid::Uuid::new_v4())))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Mostly gone already.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recording() -> Recording {
+        Recording {
+            agent: "a".into(),
+            digest: None,
+            function: "f".into(),
+            input: "{}".into(),
+            seed: [0; 32],
+            started: 0,
+            execution_id: random::execution_id(),
+            entries: vec![],
+            end: None,
+        }
+    }
+
+    #[test]
+    fn a_journal_overwrites_journals_only() {
+        let dir = std::env::temp_dir().join(format!("countersign-setup-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&dir).expect("a folder");
+        let path = dir.join("a.json");
+        for _ in 0..2 {
+            save(&recording(), &path).expect("nothing, or a journal");
+        }
+        for precious in ["[\"an answer\"]", "\0asm", "{\"format\": \"mine\"}"] {
+            std::fs::write(&path, precious).expect("a file");
+            let why = save(&recording(), &path).expect_err(precious);
+            assert!(matches!(why, Failure::Usage(why) if why.contains("no journal")));
+            assert_eq!(std::fs::read_to_string(&path).expect("it is there"), precious);
+        }
+        assert_eq!(std::fs::read_dir(&dir).expect("it is there").count(), 1, "nothing is left behind");
+        std::fs::remove_dir_all(dir).expect("it is ours");
+    }
 }
