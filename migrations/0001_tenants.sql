@@ -22,13 +22,18 @@ create table api_key (
     primary key (tenant_id, key_id)
 );
 
--- What a tenant's webhooks are signed with. Several may be in force at once: that is how one is rotated.
+-- What a tenant's webhooks are signed with. Several may be in force at once: that is how one is rotated. `encrypted` is
+-- version 1, the id of the master key (4 bytes), a nonce (24), and 24 to 64 bytes with their tag (16). Only the hosts
+-- have the master key. Of a revoked secret nothing is kept.
 create table webhook_secret (
     tenant_id  text not null references tenant,
     secret_id  text not null,
     name       text not null constraint webhook_secret_name check (octet_length(name) between 1 and 128),
-    secret     text not null constraint webhook_secret_form check (secret like 'whsec\_%'),
+    encrypted  bytea
+        constraint webhook_secret_form
+        check (octet_length(encrypted) between 69 and 109 and get_byte(encrypted, 0) = 1),
     created_at timestamptz not null default now(),
     revoked_at timestamptz,
+    constraint webhook_secret_revoked check ((encrypted is null) = (revoked_at is not null)),
     primary key (tenant_id, secret_id)
 );

@@ -1,7 +1,7 @@
 //! The command line: one file per command or family of commands.
 //!
-//! Every command that asks something of a host is a client of the HTTP API, like anybody else's program. `serve` and
-//! `tenants` are the host themselves; `new`, `build` and `try` need none, nor does `replay`, but for an execution.
+//! Every command that asks something of a host is a client of the HTTP API, like anybody else's program. `serve`,
+//! `tenants` and `secrets rekey` are the host themselves; `new`, `build` and `try` need none, nor does `replay`, but for an execution.
 
 mod api;
 mod asks;
@@ -17,6 +17,7 @@ mod failure;
 mod keys;
 mod local;
 mod logs;
+mod master_key;
 mod new;
 mod output;
 mod pauses;
@@ -138,7 +139,7 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// Make, list and revoke the secrets that sign webhooks
+    /// Make, list and revoke the secrets that sign webhooks, and encrypt them anew
     #[command(subcommand)]
     Secrets(keys::SecretsCommand),
     /// Sign a webhook's body on standard input and print the headers
@@ -212,7 +213,7 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
         Command::Decide(args) => pauses::decide(&args, &client()?, out).await?,
         Command::Cancel(args) => executions::cancel(&args, &client()?, out).await?,
         Command::Keys(command) => keys::keys(&command, &client()?, out).await?,
-        Command::Secrets(command) => keys::secrets(&command, &client()?, out).await?,
+        Command::Secrets(command) => keys::secrets(command, client, out).await?,
         Command::Sign(args) => sign::sign(&args, out)?,
     }
     Ok(Exit::Ok)

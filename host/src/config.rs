@@ -7,8 +7,10 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use zeroize::Zeroizing;
 
 use crate::guest::CacheKey;
+use crate::master_key::{self, MasterKeys};
 use crate::random;
 
 /// How a host runs.
@@ -26,6 +28,12 @@ pub struct Config {
     /// replica.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
+
+    /// The keys that webhook secrets are encrypted under in the database: `countersign secrets master-key` makes one.
+    /// Of several, separated by commas, the first encrypts and all decrypt. All hosts on one database need the same; a
+    /// host with a private Postgres makes itself one in its data directory.
+    #[arg(long, env = "COUNTERSIGN_MASTER_KEY", value_name = "cmk_…", hide_env_values = true)]
+    pub master_key: Option<Hidden>,
 
     /// An OpenAI-compatible endpoint that all models are asked at. Without it, a model's name tells its provider, whose
     /// key is taken from its usual variable (OPENAI_API_KEY, ANTHROPIC_API_KEY, …).
@@ -50,6 +58,40 @@ pub struct Config {
     #[arg(long, env = "COUNTERSIGN_LEASE_SECONDS", value_name = "SECONDS", default_value_t = 15,
           value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub lease_seconds: u64,
+}
+
+/// A setting that nothing prints, and that is wiped when it is dropped.
+#[derive(Clone)]
+pub struct Hidden(Zeroizing<String>);
+
+impl From<String> for Hidden {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden(…)")
+    }
+}
+
+/// What a host is told that was given a database, but no key.
+const NO_MASTER_KEY: &str = "\
+    COUNTERSIGN_MASTER_KEY is not set. A host on DATABASE_URL needs it: webhook secrets are encrypted under it, and all \
+    hosts on one database must have the same. Make one by `countersign secrets master-key`, or by \
+    `echo \"cmk_$(openssl rand -base64 32)\"`, and keep it where you keep passwords";
+
+impl Config {
+    /// The keys of the setting; without it, on a private Postgres, the one of the data directory.
+    pub fn master_keys(&self, data: &DataDir) -> anyhow::Result<MasterKeys> {
+        let set = self.master_key.as_ref().map(|text| text.0.trim()).filter(|text| !text.is_empty());
+        match set {
+            Some(text) => text.parse().context("COUNTERSIGN_MASTER_KEY"),
+            None if self.database_url.is_some() => anyhow::bail!(NO_MASTER_KEY),
+            None => data.master_keys(),
+        }
+    }
 }
 
 /// `/var/lib/countersign` for root, else `countersign` in the user's data directory.
@@ -102,6 +144,15 @@ impl DataDir {
         let key = secret(&self.path.join("cache.key"), || random::bytes32().to_vec())?;
         let key = <[u8; 32]>::try_from(key).map_err(|_| anyhow::anyhow!("cache.key must have 32 bytes; remove it"))?;
         Ok((directory, CacheKey::new(key)))
+    }
+
+    /// The keys of the file `master-key`, which has the form of the setting. It is made once, with one key.
+    fn master_keys(&self) -> anyhow::Result<MasterKeys> {
+        let path = self.path.join("master-key");
+        let text = secret(&path, || format!("{}\n", *master_key::expose(&random::bytes32())).into_bytes())?;
+        let text = Zeroizing::new(text);
+        let keys = std::str::from_utf8(&text).unwrap_or_default().trim().parse::<MasterKeys>();
+        keys.with_context(|| path.display().to_string())
     }
 
     /// Where the operator's key of the default tenant is left for the command line.

@@ -14,6 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::db::Db;
 use crate::guest::Cache;
+use crate::master_key::MasterKeys;
 
 mod agents;
 mod auth;
@@ -43,12 +44,13 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct App {
     db: Db,
     cache: Cache,
+    master_keys: MasterKeys,
     good_keys: GoodKeys,
 }
 
 impl App {
-    pub fn new(db: Db, cache: Cache) -> Self {
-        Self { db, cache, good_keys: GoodKeys::new() }
+    pub fn new(db: Db, cache: Cache, master_keys: MasterKeys) -> Self {
+        Self { db, cache, master_keys, good_keys: GoodKeys::new() }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod json; // what counts as a JSON document
 pub mod decision; // what a reviewer may decide, and whether a decision fits
 pub mod schema; // what a JSON Schema may be, and what satisfies it
 pub mod signature; // how a webhook proves who sent it
+pub mod master_key; // how the database keeps the secrets that sign webhooks
 pub mod api_key; // how a caller proves who it is, and what it may do
 pub mod db; // the rows: the only place with SQL
 pub mod http; // clients write rows here …
@@ -23,4 +24,4 @@ mod crash; // where a test may have the host die
 mod metrics; // what a host counts
 mod random; // random bytes from the operating system
 
-pub use serve::{create_tenant, serve};
+pub use serve::{create_tenant, rekey_secrets, serve};

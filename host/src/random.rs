@@ -2,12 +2,19 @@
 
 use uuid::Uuid;
 
+use crate::master_key::NONCE_BYTES;
+
 /// 32 bytes, of which 244 bits are random: two version-4 UUIDs.
 pub(crate) fn bytes32() -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes[..16].copy_from_slice(Uuid::new_v4().as_bytes());
     bytes[16..].copy_from_slice(Uuid::new_v4().as_bytes());
     bytes
+}
+
+/// 24 bytes, of which 182 bits are random: what one encryption needs, and no other may have.
+pub(crate) fn nonce() -> [u8; NONCE_BYTES] {
+    *bytes32().first_chunk().expect("24 of 32")
 }
 
 /// A fresh id of an execution. Later ones sort after earlier ones, which keeps indexes dense.

@@ -17,7 +17,12 @@ use crate::effects::ai::{Models, Settings};
 use crate::execution::is_tenant;
 use crate::guest::{Cache, Engine, Limits};
 use crate::http::{self, App};
+use crate::master_key::MasterKeys;
 use crate::worker::Worker;
+
+mod secrets;
+
+pub use secrets::{Rekeyed, rekey_secrets};
 
 /// The tenant that every installation has.
 const DEFAULT_TENANT: &str = "default";
@@ -34,8 +39,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}; choose another --listen", config.listen))?;
     let data = DataDir::open(&config.data_dir)?;
+    let master_keys = config.master_keys(&data)?;
     let (db, postgres) = database(&config, &data).await?;
-    let (app, cache) = start(&config, &data, &db).await?;
+    secrets::look(&db, &master_keys).await?;
+    let (app, cache) = start(&config, &data, &db, master_keys).await?;
     let stop = CancellationToken::new();
     let postgres = postgres.map(|postgres| tokio::spawn(keep(postgres, data.path().into(), db.clone(), stop.clone())));
     let worker = tokio::spawn(worker(&config, &data, &db, &cache)?.run(stop.clone()));
@@ -102,7 +109,7 @@ async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(Db, Option
 }
 
 /// Makes the host ready: its default tenant and key, its engine, and what an earlier host of this name left behind.
-async fn start(config: &Config, data: &DataDir, db: &Db) -> anyhow::Result<(App, Cache)> {
+async fn start(config: &Config, data: &DataDir, db: &Db, keys: MasterKeys) -> anyhow::Result<(App, Cache)> {
     if db.create_tenant(DEFAULT_TENANT).await? || !data.api_key_file().exists() {
         // A key that a crash kept from being written down is never used; the next start makes another.
         let name = format!("first operator of {}", data.worker);
@@ -121,7 +128,7 @@ async fn start(config: &Config, data: &DataDir, db: &Db) -> anyhow::Result<(App,
     let engine = Engine::new().map_err(|why| anyhow::anyhow!("the WebAssembly engine: {why:#}"))?;
     tracing::debug!(concurrency = config.concurrency, "engine ready");
     let cache = Cache::new(engine, directory, key);
-    Ok((App::new(db.clone(), cache.clone()), cache))
+    Ok((App::new(db.clone(), cache.clone(), keys), cache))
 }
 
 fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache) -> anyhow::Result<Worker> {

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 /// How far a webhook's timestamp may be from now, either way, in seconds.
 pub const TOLERANCE_SECONDS: u64 = 300;
@@ -36,10 +37,10 @@ pub const KEY_BYTES_MAX: usize = 64;
 const SECRET_PREFIX: &str = "whsec_";
 const SCHEME_PREFIX: &str = "v1,";
 
-/// The key that a sender and a receiver share: 24 to 64 bytes.
+/// The key that a sender and a receiver share: 24 to 64 bytes. Wiped when it is dropped.
 #[derive(Clone)]
 pub struct Secret {
-    key: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
 }
 
 /// The text is not a secret.
@@ -50,14 +51,24 @@ pub struct NotASecret;
 impl Secret {
     /// The secret of these bytes, which must be random.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self { key: bytes.to_vec() }
+        Self { key: Zeroizing::new(bytes.to_vec()) }
+    }
+
+    /// The secret of this key, if it is one.
+    pub(crate) fn from_key(key: Zeroizing<Vec<u8>>) -> Result<Self, NotASecret> {
+        if (KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&key.len()) { Ok(Self { key }) } else { Err(NotASecret) }
+    }
+
+    /// The key itself, to be encrypted.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
     }
 
     /// The text that the other side is given: `whsec_` and the key in base64.
     ///
     /// Not `Display`, so that nobody prints it by accident.
     pub fn expose(&self) -> String {
-        format!("{SECRET_PREFIX}{}", STANDARD.encode(&self.key))
+        format!("{SECRET_PREFIX}{}", STANDARD.encode(&*self.key))
     }
 
     /// The MAC of a webhook, not yet finished.
@@ -75,8 +86,7 @@ impl FromStr for Secret {
 
     fn from_str(text: &str) -> Result<Self, NotASecret> {
         let key = text.strip_prefix(SECRET_PREFIX).ok_or(NotASecret)?;
-        let key = STANDARD.decode(key).map_err(|_| NotASecret)?;
-        if (KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&key.len()) { Ok(Self { key }) } else { Err(NotASecret) }
+        Self::from_key(Zeroizing::new(STANDARD.decode(key).map_err(|_| NotASecret)?))
     }
 }
 

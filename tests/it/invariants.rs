@@ -57,6 +57,7 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
         "decision.rs",
         "schema.rs",
         "signature.rs",
+        "master_key.rs",
         "api_key.rs",
         "effects/pause.rs",
         "effects/ai/bounds.rs",
@@ -112,7 +113,14 @@ fn every_query_on_tenant_data_names_the_tenant() {
         "webhook_delivery",
     ];
     // What serves all tenants at once: the queue, and counts for the operator.
-    let queue = ["wake_at <= now()", "lease_until < now()", "worker = $1", "min(wake_at)", "min(opened_at)"];
+    let queue = [
+        "wake_at <= now()",
+        "lease_until < now()",
+        "worker = $1",
+        "min(wake_at)",
+        "min(opened_at)",
+        "group by master_key",
+    ];
     let mut seen = 0;
     for (path, text) in sources().into_iter().filter(|(path, _)| path.starts_with("db/")) {
         // SQL is in string literals of several lines or one.

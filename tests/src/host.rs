@@ -12,6 +12,9 @@ use uuid::Uuid;
 use crate::build::{self, root};
 use crate::{Api, Database, Model, PATIENCE};
 
+/// What the hosts of the tests encrypt webhook secrets under.
+pub const MASTER_KEY: &str = "cmk_dGhlIG1hc3RlciBrZXkgb2YgYWxsIHRlc3QgaG9zdHM=";
+
 /// One host on one data directory. Killed when dropped.
 pub struct Host {
     child: Option<Child>,
@@ -33,6 +36,7 @@ impl Host {
         share_compiled_components(&data_dir);
         let mut all = vec![
             ("DATABASE_URL".to_owned(), database.url.clone()),
+            ("COUNTERSIGN_MASTER_KEY".into(), MASTER_KEY.into()),
             ("COUNTERSIGN_AI_BASE_URL".into(), model.base_url.clone()),
             ("COUNTERSIGN_AI_MODEL".into(), "test-model".into()),
             ("COUNTERSIGN_LOG".into(), "info,countersign=debug".into()),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::{Client, Reply, segment};
 use super::failure::Failure;
+use super::master_key;
 use super::output::Output;
 use super::table::Table;
 use super::time;
@@ -57,6 +58,21 @@ pub(crate) enum SecretsCommand {
         #[arg(value_name = "SECRET_ID")]
         id: String,
     },
+    /// Make a key that secrets are encrypted under in the database, and print it; asks no host
+    #[command(after_help = "Examples:
+  # Every host on one database gets the same:
+  export COUNTERSIGN_MASTER_KEY=$(countersign secrets master-key)")]
+    MasterKey,
+    /// Encrypt all secrets of all tenants under the first master key; works on the database, not through the API
+    ///
+    /// The last step but one of a rotation, while the hosts run; ARCHITECTURE.md has them all. It can be repeated at
+    /// will.
+    #[command(after_help = "Examples:
+  COUNTERSIGN_MASTER_KEY=$NEW,$OLD countersign secrets rekey --database-url postgres://…")]
+    Rekey {
+        #[command(flatten)]
+        config: Box<crate::config::Config>,
+    },
 }
 
 /// What a key may do.
@@ -89,6 +105,8 @@ struct Item {
     role: Option<String>,
     created_at: Option<String>,
     expires_at: Option<String>,
+    master_key: Option<String>,
+    usable: Option<bool>,
     revoked_at: Option<String>,
 }
 
@@ -119,29 +137,50 @@ pub(crate) async fn keys(command: &KeysCommand, client: &Client, out: Output) ->
     }
 }
 
-/// Makes, lists or revokes secrets.
-pub(crate) async fn secrets(command: &SecretsCommand, client: &Client, out: Output) -> Result<(), Failure> {
+/// Makes, lists or revokes secrets; or does what concerns their master keys, without a client.
+pub(crate) async fn secrets(
+    command: SecretsCommand,
+    client: impl FnOnce() -> Result<Client, Failure>,
+    out: Output,
+) -> Result<(), Failure> {
     match command {
         SecretsCommand::Create { name } => {
-            created(&client.post("/v1/secrets", &serde_json::json!({"name": name})).await?, "secret", out)
+            created(&client()?.post("/v1/secrets", &serde_json::json!({"name": name})).await?, "secret", out)
         }
-        SecretsCommand::List => {
-            let reply = client.list("/v1/secrets").await?;
-            if out.json {
-                return Ok(out.document(&reply.body)?);
-            }
-            let mut table = Table::new(["SECRET_ID", "CREATED", "NAME"]);
-            for item in reply.items::<Item>()?.0 {
-                table.row([item.id.clone(), item.created(), item.name.unwrap_or_default()]);
-            }
-            Ok(out.table(&table, "No secrets. Make one: countersign secrets create --name WHO_SIGNS")?)
-        }
+        SecretsCommand::List => list_secrets(&client()?, out).await,
         SecretsCommand::Revoke { id } => {
-            client.delete(&format!("/v1/secrets/{}", segment(id))).await?;
+            client()?.delete(&format!("/v1/secrets/{}", segment(&id))).await?;
             out.note("revoked");
             Ok(())
         }
+        SecretsCommand::MasterKey => master_key::make(out),
+        SecretsCommand::Rekey { config } => master_key::rekey(*config, out).await,
     }
+}
+
+async fn list_secrets(client: &Client, out: Output) -> Result<(), Failure> {
+    let reply = client.list("/v1/secrets").await?;
+    if out.json {
+        return Ok(out.document(&reply.body)?);
+    }
+    let mut table = Table::new(["SECRET_ID", "CREATED", "MASTER_KEY", "NAME"]);
+    let mut unusable = 0;
+    for item in reply.items::<Item>()?.0 {
+        let mut key = item.master_key.clone().unwrap_or_default();
+        if item.usable == Some(false) {
+            unusable += 1;
+            key.push_str(" (unusable)");
+        }
+        table.row([item.id.clone(), item.created(), key, item.name.unwrap_or_default()]);
+    }
+    out.table(&table, "No secrets. Make one: countersign secrets create --name WHO_SIGNS")?;
+    if unusable > 0 {
+        out.note(&format!(
+            "{unusable} cannot be decrypted by the host, which refuses what is signed with them. Its log says why; it \
+             may need another key in COUNTERSIGN_MASTER_KEY."
+        ));
+    }
+    Ok(())
 }
 
 impl Item {

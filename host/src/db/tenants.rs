@@ -23,12 +23,21 @@ pub struct KeyCheck {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// A webhook secret, without the secret.
+/// A webhook secret, encrypted: see `master_key`.
 #[derive(Debug, sqlx::FromRow)]
 pub struct Secret {
     pub secret_id: String,
     pub name: String,
     pub created_at: DateTime<Utc>,
+    pub encrypted: Vec<u8>,
+}
+
+/// What is needed to decrypt one.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Encrypted {
+    pub tenant_id: String,
+    pub secret_id: String,
+    pub encrypted: Vec<u8>,
 }
 
 /// A key to be made.
@@ -105,24 +114,25 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Keeps a webhook secret. How many are in force is for the caller to bound, by `list_secrets`.
-    pub async fn create_secret(&self, tenant: &str, id: &str, name: &str, secret: &str) -> Result<Secret> {
+    /// Keeps an encrypted webhook secret. How many are in force is for the caller to bound, by `list_secrets`.
+    pub async fn create_secret(&self, tenant: &str, id: &str, name: &str, encrypted: &[u8]) -> Result<Secret> {
         Ok(sqlx::query_as(
-            "insert into webhook_secret (tenant_id, secret_id, name, secret) values ($1, $2, $3, $4)
-             returning secret_id, name, created_at",
+            "insert into webhook_secret (tenant_id, secret_id, name, encrypted) values ($1, $2, $3, $4)
+             returning secret_id, name, created_at, encrypted",
         )
         .bind(tenant)
         .bind(id)
         .bind(name)
-        .bind(secret)
+        .bind(encrypted)
         .fetch_one(&self.pool)
         .await?)
     }
 
-    /// The texts of the secrets in force: what a signature may have been made with.
-    pub async fn webhook_secrets(&self, tenant: &str) -> Result<Vec<String>> {
-        Ok(sqlx::query_scalar(
-            "select secret from webhook_secret where tenant_id = $1 and revoked_at is null order by created_at desc",
+    /// The secrets in force: what a signature may have been made with.
+    pub async fn webhook_secrets(&self, tenant: &str) -> Result<Vec<Encrypted>> {
+        Ok(sqlx::query_as(
+            "select tenant_id, secret_id, encrypted from webhook_secret
+             where tenant_id = $1 and revoked_at is null order by created_at desc",
         )
         .bind(tenant)
         .fetch_all(&self.pool)
@@ -132,7 +142,7 @@ impl Db {
     /// The secrets in force, oldest first.
     pub async fn list_secrets(&self, tenant: &str) -> Result<Vec<Secret>> {
         Ok(sqlx::query_as(
-            "select secret_id, name, created_at from webhook_secret
+            "select secret_id, name, created_at, encrypted from webhook_secret
              where tenant_id = $1 and revoked_at is null order by created_at, secret_id",
         )
         .bind(tenant)
@@ -140,14 +150,52 @@ impl Db {
         .await?)
     }
 
-    /// Once this returns true, no host takes a signature by it any more. False if there is no such secret in force.
+    /// Once this returns true, no host takes a signature by it any more, and the secret is gone. False if there is no
+    /// such secret in force.
     pub async fn revoke_secret(&self, tenant: &str, secret_id: &str) -> Result<bool> {
         let done = sqlx::query(
-            "update webhook_secret set revoked_at = now()
+            "update webhook_secret set revoked_at = now(), encrypted = null
              where tenant_id = $1 and secret_id = $2 and revoked_at is null",
         )
         .bind(tenant)
         .bind(secret_id)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// How many secrets of all tenants are in force, by their version and master key: the first five bytes.
+    pub async fn count_secrets(&self) -> Result<Vec<(Vec<u8>, i64)>> {
+        Ok(sqlx::query_as(
+            "select substring(encrypted from 1 for 5) as master_key, count(*) from webhook_secret
+             where revoked_at is null group by master_key order by master_key",
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// The secrets of all tenants in force, after this one, in the order of tenant and id.
+    pub async fn secrets_after(&self, tenant: &str, secret_id: &str, limit: i64) -> Result<Vec<Encrypted>> {
+        Ok(sqlx::query_as(
+            "select tenant_id, secret_id, encrypted from webhook_secret
+             where (tenant_id, secret_id) > ($1, $2) and revoked_at is null order by tenant_id, secret_id limit $3",
+        )
+        .bind(tenant)
+        .bind(secret_id)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Keeps a secret in another encryption. False if it was revoked or encrypted anew meanwhile.
+    pub async fn reencrypt_secret(&self, old: &Encrypted, encrypted: &[u8]) -> Result<bool> {
+        let done = sqlx::query(
+            "update webhook_secret set encrypted = $4 where tenant_id = $1 and secret_id = $2 and encrypted = $3",
+        )
+        .bind(&old.tenant_id)
+        .bind(&old.secret_id)
+        .bind(&old.encrypted)
+        .bind(encrypted)
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() == 1)

@@ -13,6 +13,7 @@ use super::auth::{self, Caller};
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{Body, Path, text};
 use crate::api_key::{Action, Role};
+use crate::master_key::{KeyId, MasterKeys};
 use crate::random;
 use crate::signature;
 
@@ -118,6 +119,10 @@ struct Secret {
     id: String,
     name: String,
     created_at: DateTime<Utc>,
+    /// The id of the key that it is encrypted under in the database.
+    master_key: Option<String>,
+    /// Whether the host that answers can decrypt it. Webhooks that are signed with one that it cannot are refused.
+    usable: bool,
     /// The secret itself; only when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
@@ -130,8 +135,10 @@ struct Secrets {
 }
 
 impl Secret {
-    fn new(row: crate::db::tenants::Secret, secret: Option<String>) -> Self {
-        Self { id: row.secret_id, name: row.name, created_at: row.created_at, secret }
+    fn new(tenant: &str, row: crate::db::tenants::Secret, keys: &MasterKeys, secret: Option<String>) -> Self {
+        let usable = keys.decrypt(tenant, &row.secret_id, &row.encrypted).is_ok();
+        let master_key = KeyId::of(&row.encrypted).map(|id| id.to_string());
+        Self { id: row.secret_id, name: row.name, created_at: row.created_at, master_key, usable, secret }
     }
 }
 
@@ -150,8 +157,10 @@ async fn create_secret(
     }
     let secret = signature::Secret::from_bytes(random::bytes32());
     let id = format!("sec_{}", uuid::Uuid::now_v7().simple());
-    let row = app.db.create_secret(&caller.tenant, &id, name, &secret.expose()).await?;
-    Ok((StatusCode::CREATED, Json(Secret::new(row, Some(secret.expose())))))
+    let encrypted = app.master_keys.encrypt(&caller.tenant, &id, &secret, random::nonce());
+    let row = app.db.create_secret(&caller.tenant, &id, name, &encrypted).await?;
+    let made = Secret::new(&caller.tenant, row, &app.master_keys, Some(secret.expose()));
+    Ok((StatusCode::CREATED, Json(made)))
 }
 
 /// The secrets in force, without the secrets themselves.
@@ -160,7 +169,8 @@ async fn create_secret(
 async fn list_secrets(State(app): State<App>, caller: Caller) -> Result<Json<Secrets>> {
     caller.may(Action::Administer)?;
     let rows = app.db.list_secrets(&caller.tenant).await?;
-    Ok(Json(Secrets { items: rows.into_iter().map(|row| Secret::new(row, None)).collect(), next: None }))
+    let items = rows.into_iter().map(|row| Secret::new(&caller.tenant, row, &app.master_keys, None)).collect();
+    Ok(Json(Secrets { items, next: None }))
 }
 
 /// Revokes a secret. From now on no host takes a signature by it.

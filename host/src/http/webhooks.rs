@@ -94,10 +94,19 @@ async fn verify<'a>(app: &App, tenant: &str, headers: &'a HeaderMap, body: &[u8]
     if !is_tenant(tenant) {
         return Err(Error::InvalidSignature);
     }
-    let secrets: Vec<Secret> =
-        app.db.webhook_secrets(tenant).await?.iter().filter_map(|secret| secret.parse().ok()).collect();
+    let (mut secrets, mut unreadable): (Vec<Secret>, _) = (vec![], None);
+    for row in app.db.webhook_secrets(tenant).await? {
+        match app.master_keys.decrypt(&row.tenant_id, &row.secret_id, &row.encrypted) {
+            Ok(secret) => secrets.push(secret),
+            Err(why) => unreadable = Some((row.secret_id, why)),
+        }
+    }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
     signature::verify(&secrets, &signed, body, now).map_err(|invalid| {
+        // One of them will do: any stranger may cause this line.
+        if let Some((id, why)) = unreadable {
+            tracing::warn!(tenant.id = tenant, secret.id = id, %why, "a webhook secret cannot be decrypted");
+        }
         tracing::info!(tenant.id = tenant, reason = invalid.reason(), "refused a webhook");
         Error::InvalidSignature
     })?;

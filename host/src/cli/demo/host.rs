@@ -26,8 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How much of the log is shown when it does not start.
 const LOG_LINES_SHOWN: usize = 15;
 
-/// What must not leak from the user's shell into the demo: it has its own database.
-const FOREIGN: [&str; 2] = ["DATABASE_URL", "COUNTERSIGN_DATABASE_URL"];
+/// What must not leak from the user's shell into the demo: it has its own database, and a master key for that.
+const FOREIGN: [&str; 3] = ["DATABASE_URL", "COUNTERSIGN_DATABASE_URL", "COUNTERSIGN_MASTER_KEY"];
 
 /// A host that can be started, killed and stopped.
 pub(super) struct Host {

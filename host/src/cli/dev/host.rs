@@ -51,8 +51,9 @@ impl Host {
             .args(["--listen", &listen.to_string()])
             .arg("--data-dir")
             .arg(data_dir)
-            // It has a database of its own.
+            // It has a database of its own, and a master key that stays with it, whichever shell it is started from.
             .env_remove("DATABASE_URL")
+            .env_remove("COUNTERSIGN_MASTER_KEY")
             .env("NO_COLOR", "1")
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
