@@ -6,6 +6,7 @@
 mod api;
 mod asks;
 mod build;
+mod child;
 mod client;
 mod demo;
 mod deploy;

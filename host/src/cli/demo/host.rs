@@ -7,27 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use anyhow::Context as _;
+use tokio::process::Child;
 
+use crate::cli::child;
 use crate::cli::client::Client;
-use crate::cli::text::clean;
-
-/// How long a start may take; the first one makes a Postgres cluster.
-const START_MAX: Duration = Duration::from_secs(120);
 
 /// How long the host may take to stop itself and its Postgres.
 const STOP_MAX: Duration = Duration::from_secs(15);
-
-/// How often to look whether it is ready.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// How much of the log is shown when it does not start.
-const LOG_LINES_SHOWN: usize = 15;
-
-/// What must not leak from the user's shell into the demo: it has its own database, and a master key for that.
-const FOREIGN: [&str; 3] = ["DATABASE_URL", "COUNTERSIGN_DATABASE_URL", "COUNTERSIGN_MASTER_KEY"];
 
 /// A host that can be started, killed and stopped.
 pub(super) struct Host {
@@ -86,45 +73,33 @@ impl Host {
     /// Starts the process and waits until it is ready; tells how long that took.
     pub(super) async fn start(&mut self) -> anyhow::Result<Duration> {
         let started = Instant::now();
-        self.spawn()?;
-        let client = Client::new(&self.url(), None)?;
-        while client.get("/readyz").await.is_err() {
-            if let Some(status) = self.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
+        let (url, log, child) = (self.url(), self.log(), self.spawn()?);
+        // Kept from now on, so that it is stopped if the demo ends before it is ready.
+        let child = self.child.insert(child);
+        if let Err(error) = child::ready(child, &url, &log).await {
+            if matches!(child.try_wait(), Ok(Some(_))) {
                 self.child = None;
-                bail!("the host did not start ({status}); it said:\n{}", self.log_end());
             }
-            if started.elapsed() > START_MAX {
-                bail!("the host was not ready after {} s; it said:\n{}", START_MAX.as_secs(), self.log_end());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
+            return Err(error);
         }
         Ok(started.elapsed())
     }
 
-    fn spawn(&mut self) -> anyhow::Result<()> {
+    fn spawn(&mut self) -> anyhow::Result<Child> {
         let log = OpenOptions::new().append(true).create(true).open(self.log())?;
-        let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
+        let mut command = child::command("serve", log)?;
         command
-            .arg("serve")
             .args(["--listen", &self.listen.to_string()])
             .arg("--data-dir")
             .arg(&self.data_dir)
             .env("COUNTERSIGN_AI_BASE_URL", &self.model_url)
             .env("COUNTERSIGN_AI_MODEL", "demo-model")
             .env("COUNTERSIGN_AI_KEY", "demo")
-            .env("NO_COLOR", "1")
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            // Ctrl-C is for the demo, which then stops the host in its own time.
-            .process_group(0)
             .kill_on_drop(true);
-        for name in FOREIGN {
-            command.env_remove(name);
-        }
-        self.child = Some(command.spawn().context("cannot start the host")?);
+        let child = command.spawn().context("cannot start the host")?;
         self.killed = false;
-        Ok(())
+        Ok(child)
     }
 
     /// Kills the process as a power cut would, and tells by which signal it died.
@@ -143,19 +118,8 @@ impl Host {
             // already, and said why.
             let _ = self.start().await;
         }
-        let Some(mut child) = self.child.take() else { return };
-        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        // A process that is gone already cannot be asked; the wait below sees that, too.
-        let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
-        if !asked || tokio::time::timeout(STOP_MAX, child.wait()).await.is_err() {
-            let _ = child.kill().await;
+        if let Some(child) = self.child.take() {
+            child::stop(child, STOP_MAX).await;
         }
-    }
-
-    fn log_end(&self) -> String {
-        let log = std::fs::read(self.log()).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let lines: Vec<String> = log.lines().map(clean).collect();
-        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
     }
 }

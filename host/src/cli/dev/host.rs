@@ -4,26 +4,16 @@ use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, ChildStdin, Command};
+use anyhow::Context as _;
+use rustix::process::{Signal, kill_process};
+use tokio::process::{Child, ChildStdin};
 
-use crate::cli::client::Client;
-use crate::cli::text::clean;
-
-/// How long a start may take; the first one makes a Postgres cluster.
-const START_MAX: Duration = Duration::from_secs(120);
+use crate::cli::child;
 
 /// How long the host may take to stop itself and its Postgres.
 const STOP_MAX: Duration = Duration::from_secs(20);
-
-/// How often to look whether it is ready.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// How much of the log is shown when it does not start.
-const LOG_LINES_SHOWN: usize = 15;
 
 /// A host that runs.
 pub(super) struct Host {
@@ -46,64 +36,28 @@ impl Host {
         }
         let path = data_dir.join("host.log");
         let log = empty_log(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        let mut child = Command::new(std::env::current_exe().context("cannot find this program")?)
-            .arg("serve-below")
+        let mut child = child::command("serve-below", log)?
             .args(["--listen", &listen.to_string()])
             .arg("--data-dir")
             .arg(data_dir)
-            // It has a database of its own, and a master key that stays with it, whichever shell it is started from.
-            .env_remove("DATABASE_URL")
-            .env_remove("COUNTERSIGN_MASTER_KEY")
-            .env("NO_COLOR", "1")
             .stdin(Stdio::piped())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            // Ctrl-C is for `dev`, which then stops the host in its own time.
-            .process_group(0)
             .spawn()
             .context("cannot start the host")?;
         let lifeline = child.stdin.take();
         let mut host = Self { child, _lifeline: lifeline, url: format!("http://{listen}"), log: path };
-        host.ready().await?;
+        child::ready(&mut host.child, &host.url, &host.log).await?;
         Ok(host)
-    }
-
-    async fn ready(&mut self) -> anyhow::Result<()> {
-        let began = Instant::now();
-        let client = Client::new(&self.url, None)?;
-        while client.get("/readyz").await.is_err() {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("the host did not start ({status}); it said:\n{}", self.log_end());
-            }
-            if began.elapsed() > START_MAX {
-                bail!("the host was not ready after {} s; it said:\n{}", START_MAX.as_secs(), self.log_end());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        Ok(())
     }
 
     /// Waits until it ends by itself, which it should not; tells why it did. Safe to be dropped.
     pub(super) async fn ended(&mut self) -> anyhow::Error {
         let status = self.child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
-        anyhow::anyhow!("the host ended ({status}); it said:\n{}", self.log_end())
+        anyhow::anyhow!("the host ended ({status}); it said:\n{}", child::log_end(&self.log))
     }
 
     /// Asks it to stop, so that it stops its Postgres, and makes it stop if it does not.
-    pub(super) async fn stop(mut self) {
-        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        // One that is gone already cannot be asked; the wait below sees that, too.
-        let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
-        if !asked || tokio::time::timeout(STOP_MAX, self.child.wait()).await.is_err() {
-            let _ = self.child.kill().await;
-        }
-    }
-
-    fn log_end(&self) -> String {
-        let log = std::fs::read(&self.log).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let lines: Vec<String> = log.lines().map(clean).collect();
-        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+    pub(super) async fn stop(self) {
+        child::stop(self.child, STOP_MAX).await;
     }
 }
 
