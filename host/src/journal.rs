@@ -22,6 +22,10 @@ pub enum Ask {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         timeout_ms: Option<u64>,
     },
+    ReviewLink {
+        approval_request_id: String,
+        reviewer: String,
+    },
     Call {
         target: String,
         /// JSON text as the guest gave it; not necessarily valid.
@@ -39,6 +43,7 @@ impl Ask {
             Self::Ai(_) => "ai",
             Self::Pause(_) => "pause",
             Self::WaitForResume { .. } => "wait_for_resume",
+            Self::ReviewLink { .. } => "review_link",
             Self::Call { .. } => "call",
             Self::Sleep { .. } => "sleep",
         }
@@ -53,11 +58,14 @@ impl Ask {
                 messages + of(&prompt.model) + of(&prompt.schema)
             }
             Self::Pause(request) => {
-                let choices: usize = request.choices.iter().map(|choice| choice.len() + 24).sum();
                 let texts = [&request.approval_request_url, &request.title, &request.payload, &request.response_schema];
-                request.approval_request_id.len() + choices + texts.into_iter().map(of).sum::<usize>()
+                let lists = request.lists().map(|list| list.iter().map(|item| item.len() + 24).sum::<usize>());
+                let steps = request.reminders_ms.len() * 8 + request.stages.len() * 32 + request.escalations.len() * 64;
+                let id = request.approval_request_id.len() + of(&request.default_decision);
+                id + steps + lists.sum::<usize>() + texts.into_iter().map(of).sum::<usize>()
             }
             Self::WaitForResume { approval_request_id, .. } => approval_request_id.len(),
+            Self::ReviewLink { approval_request_id, reviewer } => approval_request_id.len() + reviewer.len(),
             Self::Call { target, input } => target.len() + input.len(),
             Self::Sleep { .. } => 0,
         }
@@ -97,7 +105,8 @@ pub enum Role {
     Assistant,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A request for a human decision, as the contract has it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApprovalRequest {
     pub approval_request_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,13 +114,82 @@ pub struct ApprovalRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_decision: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub editable: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_schema: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub feedback_required: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<ApprovalStage>,
+    #[serde(default, skip_serializing_if = "RejectionRule::is_first")]
+    pub rejection: RejectionRule,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub forbid_self_approval: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reminders_ms: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escalations: Vec<Escalation>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<String>,
+}
+
+impl ApprovalRequest {
+    /// Its lists of names, all of them.
+    fn lists(&self) -> impl Iterator<Item = &Vec<String>> {
+        let stages = self.stages.iter().map(|stage| &stage.reviewers);
+        let escalations = self.escalations.iter().flat_map(|escalation| [&escalation.reviewers, &escalation.notify]);
+        [&self.choices, &self.feedback_required, &self.notify].into_iter().chain(stages).chain(escalations)
+    }
+}
+
+/// Who decides at one step of an approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ApprovalStage {
+    /// By name; groups with an `@` before it. Empty: whoever may decide for the tenant.
+    pub reviewers: Vec<String>,
+    /// How many of them must agree on a choice.
+    pub required: u32,
+}
+
+/// What it takes to refuse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectionRule {
+    /// The first refusal decides.
+    #[default]
+    First,
+    /// More than half of a stage, or so many that the others are too few to approve.
+    Majority,
+}
+
+impl RejectionRule {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_first(&self) -> bool {
+        *self == Self::First
+    }
+}
+
+/// Whom else to ask when a decision is long in coming.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escalation {
+    pub after_ms: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviewers: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What a guest got. The variant fits the ask's.
@@ -121,6 +199,8 @@ pub enum Answer {
     Ai(Result<Completion, AiError>),
     /// To a pause, and to a wait for one.
     Review(Result<Review, PauseError>),
+    /// The address of a page for one reviewer.
+    Link(Result<String, PauseError>),
     /// JSON text.
     Call(Result<String, CallError>),
     Slept,
@@ -138,6 +218,7 @@ impl Answer {
             (self, ask),
             (Self::Ai(_), Ask::Ai(_))
                 | (Self::Review(_), Ask::Pause(_) | Ask::WaitForResume { .. })
+                | (Self::Link(_), Ask::ReviewLink { .. })
                 | (Self::Call(_), Ask::Call { .. })
                 | (Self::Slept, Ask::Sleep { .. })
         )
@@ -172,12 +253,34 @@ pub struct Review {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reviewer: Option<String>,
     pub decided_at_ms: Millis,
+    /// Every vote, oldest first, if the request had stages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub votes: Vec<Vote>,
+}
+
+/// What one reviewer decided, of several who were asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Vote {
+    pub reviewer: String,
+    /// Whether the name is only what the sender of a signed webhook said.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub claimed: bool,
+    /// The stage at which it counted, from 0.
+    pub stage: u32,
+    pub decision: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<String>,
+    /// JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<String>,
+    pub voted_at_ms: Millis,
 }
 
 impl Review {
     /// What an agent is told when nobody decided before `at`.
     pub fn expired(at: Millis) -> Self {
-        Self { decision: EXPIRED.into(), feedback: None, response: None, reviewer: None, decided_at_ms: at }
+        let decision = EXPIRED.into();
+        Self { decision, feedback: None, response: None, reviewer: None, decided_at_ms: at, votes: vec![] }
     }
 
     /// Whether nobody decided in time.
@@ -193,7 +296,6 @@ pub const EXPIRED: &str = "expired";
 #[serde(rename_all = "snake_case")]
 pub enum PauseError {
     InvalidRequest(String),
-    DuplicateId(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -256,12 +358,8 @@ mod tests {
     fn an_asks_text_is_stable() {
         let ask = Ask::Pause(ApprovalRequest {
             approval_request_id: "draft-review".into(),
-            approval_request_url: None,
             expires_in_ms: Some(86_400_000),
-            title: None,
-            payload: None,
-            response_schema: None,
-            choices: vec![],
+            ..ApprovalRequest::default()
         });
         assert_eq!(ask.to_text(), r#"{"kind":"pause","approval_request_id":"draft-review","expires_in_ms":86400000}"#);
         assert_eq!(Ask::Sleep { duration_ms: 5 }.to_text(), r#"{"kind":"sleep","duration_ms":5}"#);

@@ -81,6 +81,14 @@ impl<T: Send> host::HostWithStore<T> for HasInside {
         Ok(review(ask(accessor, Ask::WaitForResume { approval_request_id, timeout_ms }).await?))
     }
 
+    async fn review_link(
+        accessor: &Accessor<T, Self>,
+        approval_request_id: String,
+        reviewer: String,
+    ) -> wasmtime::Result<Result<String, PauseError>> {
+        Ok(link(ask(accessor, Ask::ReviewLink { approval_request_id, reviewer }).await?))
+    }
+
     async fn call(
         accessor: &Accessor<T, Self>,
         target: String,
@@ -114,6 +122,14 @@ impl host_blocking::Host for Inside {
         timeout_ms: Option<u64>,
     ) -> wasmtime::Result<Result<Review, PauseError>> {
         Ok(review(self.asks.ask(Ask::WaitForResume { approval_request_id, timeout_ms })?.await))
+    }
+
+    async fn review_link(
+        &mut self,
+        approval_request_id: String,
+        reviewer: String,
+    ) -> wasmtime::Result<Result<String, PauseError>> {
+        Ok(link(self.asks.ask(Ask::ReviewLink { approval_request_id, reviewer })?.await))
     }
 
     async fn call(&mut self, target: String, input: String) -> wasmtime::Result<Result<String, CallError>> {
@@ -162,6 +178,11 @@ fn review(answer: Answer) -> Result<Review, PauseError> {
     answer.map(Into::into).map_err(Into::into)
 }
 
+fn link(answer: Answer) -> Result<String, PauseError> {
+    let Answer::Link(answer) = answer else { unreachable!("{FITS}") };
+    answer.map_err(Into::into)
+}
+
 fn called(answer: Answer) -> Result<String, CallError> {
     let Answer::Call(answer) = answer else { unreachable!("{FITS}") };
     answer.map_err(Into::into)
@@ -175,6 +196,9 @@ impl From<host_blocking::Ask> for Ask {
             host_blocking::Ask::WaitForResume(host_blocking::Reconnection { approval_request_id, timeout_ms }) => {
                 Self::WaitForResume { approval_request_id, timeout_ms }
             }
+            host_blocking::Ask::ReviewLink(host_blocking::LinkRequest { approval_request_id, reviewer }) => {
+                Self::ReviewLink { approval_request_id, reviewer }
+            }
             host_blocking::Ask::Call(host_blocking::Invocation { target, input }) => Self::Call { target, input },
             host_blocking::Ask::Sleep(duration_ms) => Self::Sleep { duration_ms },
         }
@@ -186,6 +210,7 @@ impl From<Answer> for host_blocking::Answer {
         match answer {
             Answer::Ai(_) => Self::Ai(completion(answer)),
             Answer::Review(_) => Self::Review(review(answer)),
+            Answer::Link(_) => Self::Link(link(answer)),
             Answer::Call(_) => Self::Call(called(answer)),
             Answer::Slept => Self::Sleep,
         }
@@ -213,14 +238,34 @@ impl From<Prompt> for journal::Prompt {
 
 impl From<ApprovalRequest> for journal::ApprovalRequest {
     fn from(request: ApprovalRequest) -> Self {
+        let stage = |stage: types::ApprovalStage| {
+            let types::ApprovalStage { reviewers, required } = stage;
+            journal::ApprovalStage { reviewers, required }
+        };
+        let escalation = |escalation: types::Escalation| {
+            let types::Escalation { after_ms, reviewers, notify } = escalation;
+            journal::Escalation { after_ms, reviewers, notify }
+        };
         Self {
             approval_request_id: request.approval_request_id,
             approval_request_url: request.approval_request_url,
             expires_in_ms: request.expires_in_ms,
+            default_decision: request.default_decision,
             title: request.title,
             payload: request.payload,
+            editable: request.editable,
             response_schema: request.response_schema,
             choices: request.choices,
+            feedback_required: request.feedback_required,
+            stages: request.stages.into_iter().map(stage).collect(),
+            rejection: match request.rejection {
+                types::RejectionRule::First => journal::RejectionRule::First,
+                types::RejectionRule::Majority => journal::RejectionRule::Majority,
+            },
+            forbid_self_approval: request.forbid_self_approval,
+            reminders_ms: request.reminders_ms,
+            escalations: request.escalations.into_iter().map(escalation).collect(),
+            notify: request.notify,
         }
     }
 }
@@ -255,6 +300,21 @@ impl From<journal::Review> for Review {
             response: review.response,
             reviewer: review.reviewer,
             decided_at_ms: review.decided_at_ms,
+            votes: review.votes.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<journal::Vote> for types::Vote {
+    fn from(vote: journal::Vote) -> Self {
+        Self {
+            reviewer: vote.reviewer,
+            claimed: vote.claimed,
+            stage: vote.stage,
+            decision: vote.decision,
+            feedback: vote.feedback,
+            response: vote.response,
+            voted_at_ms: vote.voted_at_ms,
         }
     }
 }
@@ -263,7 +323,6 @@ impl From<journal::PauseError> for PauseError {
     fn from(error: journal::PauseError) -> Self {
         match error {
             journal::PauseError::InvalidRequest(why) => Self::InvalidRequest(why),
-            journal::PauseError::DuplicateId(why) => Self::DuplicateId(why),
         }
     }
 }

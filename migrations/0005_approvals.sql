@@ -1,0 +1,82 @@
+-- Who may be asked for a decision. A reviewer's name is what a decision bears: that of an API key, of a signed link, or
+-- what a signed webhook claims. Only who is to get mail needs a row here.
+create table reviewer (
+    tenant_id  text not null references tenant,
+    reviewer   text not null constraint reviewer_name check (octet_length(reviewer) between 1 and 256),
+    email      text constraint reviewer_email check (octet_length(email) between 3 and 254),
+    created_at timestamptz not null default now(),
+    primary key (tenant_id, reviewer)
+);
+
+-- A group is named `@name` where reviewers are named.
+create table review_group (
+    tenant_id  text not null references tenant,
+    name       text not null constraint review_group_name check (name ~ '^[a-z0-9][a-z0-9_-]{0,63}$'),
+    created_at timestamptz not null default now(),
+    primary key (tenant_id, name)
+);
+
+-- Members need no row in `reviewer`.
+create table review_group_member (
+    tenant_id text not null,
+    name      text not null,
+    reviewer  text not null constraint review_group_member_name check (octet_length(reviewer) between 1 and 256),
+    primary key (tenant_id, name, reviewer),
+    foreign key (tenant_id, name) references review_group on delete cascade
+);
+
+alter table pause drop constraint pause_name;
+-- The second pause under a name is `name#2`.
+alter table pause add constraint pause_name
+    check (approval_request_id ~ '^[A-Za-z0-9._~-]{1,128}(#[1-9][0-9]{0,6})?$');
+
+alter table pause
+    add column editable           boolean not null default false,
+    add column feedback_required  text[] not null default '{}',
+    -- What is decided when the time is over.
+    add column default_decision   text,
+    -- JSON text of an `approval::Policy`; none: the first decision of whoever may decide.
+    add column policy             text,
+    -- The stage that it is at, from 0.
+    add column stage              int not null default 0 constraint pause_stage check (stage >= 0),
+    -- Who may decide at this stage: reviewers by name, groups with an `@` before it. Empty: whoever may for the tenant.
+    add column asked              text[] not null default '{}',
+    -- Names of endpoints that are told of it, beside those that are told of every pause.
+    add column notify             text[] not null default '{}',
+    -- JSON text of the `approval::Step`s to come, in the order of their times, counted from `opened_at`.
+    add column timetable          text,
+    add column reminders_sent     int not null default 0,
+    add column escalations_done   int not null default 0,
+    -- When the host has something to do with an open pause: the next step of its timetable, or its expiry.
+    add column next_at            timestamptz,
+    -- Whether `reviewer` is only what the sender of a signed webhook said.
+    add column claimed            boolean not null default false;
+
+alter table pause drop constraint pause_decided;
+-- A pause that has expired has a decision if it had a default one; nobody took it, so there is no `via`.
+alter table pause add constraint pause_decided
+    check (case status when 'expired' then decision is not distinct from default_decision and via is null
+                       else (decision is not null) = (status in ('early', 'decided'))
+                            and (decision is null) = (via is null) end);
+
+update pause set next_at = expires_at where status = 'open';
+
+-- The timekeeper's queue. Not led by tenant_id, as the one of executions, because it serves all tenants in turn.
+create index pause_due on pause (next_at) where status = 'open' and next_at is not null;
+
+-- What each reviewer decided, of a pause that asks several. A reviewer decides once, at whichever stage.
+create table vote (
+    tenant_id           text not null,
+    execution_id        text not null,
+    approval_request_id text not null,
+    reviewer            text not null constraint vote_reviewer check (octet_length(reviewer) between 1 and 256),
+    claimed             boolean not null,
+    stage               int not null constraint vote_stage check (stage >= 0),
+    decision            text not null,
+    feedback            text,
+    response            text,
+    via                 text not null,
+    voted_at            timestamptz not null default clock_timestamp(),
+    primary key (tenant_id, execution_id, approval_request_id, reviewer),
+    foreign key (tenant_id, execution_id, approval_request_id) references pause
+);
