@@ -34,18 +34,19 @@ pub enum Action {
     Run,
     SeePauses,
     Decide,
+    SeeGroups,
     Administer,
 }
 
 impl Role {
     /// The one table of who may do what; docs/api.md shows it to people.
     pub fn may(self, action: Action) -> bool {
-        use Action::{Decide, Deploy, Run, SeeAgents, SeeExecutions, SeePauses};
+        use Action::{Decide, Deploy, Run, SeeAgents, SeeExecutions, SeeGroups, SeePauses};
         match self {
             Self::Operator => true,
             Self::Deployer => matches!(action, SeeAgents | Deploy | SeeExecutions),
-            Self::Runner => matches!(action, SeeAgents | SeeExecutions | Run | SeePauses),
-            Self::Reviewer => matches!(action, SeeAgents | SeePauses | Decide),
+            Self::Runner => matches!(action, SeeAgents | SeeExecutions | Run | SeePauses | SeeGroups),
+            Self::Reviewer => matches!(action, SeeAgents | SeePauses | Decide | SeeGroups),
         }
     }
 

@@ -13,19 +13,24 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::db::Db;
+use crate::dialer::Dialer;
 use crate::guest::Cache;
 use crate::master_key::MasterKeys;
 
 mod agents;
 mod auth;
+mod deliveries;
+mod endpoints;
 mod error;
 mod events;
 mod executions;
 mod extract;
+mod groups;
 mod health;
 mod journal;
 mod keys;
 mod pauses;
+mod reviewers;
 mod unread;
 mod webhooks;
 
@@ -46,11 +51,20 @@ pub struct App {
     cache: Cache,
     master_keys: MasterKeys,
     good_keys: GoodKeys,
+    notifier: Notifier,
+}
+
+/// What says whether an endpoint could be told.
+#[derive(Clone)]
+pub struct Notifier {
+    pub dialer: Dialer,
+    /// Whether this host sends mail.
+    pub sends_mail: bool,
 }
 
 impl App {
-    pub fn new(db: Db, cache: Cache, master_keys: MasterKeys) -> Self {
-        Self { db, cache, master_keys, good_keys: GoodKeys::new() }
+    pub fn new(db: Db, cache: Cache, master_keys: MasterKeys, notifier: Notifier) -> Self {
+        Self { db, cache, master_keys, good_keys: GoodKeys::new(), notifier }
     }
 }
 
@@ -69,6 +83,10 @@ fn router(app: App) -> Router {
         .merge(pauses::router())
         .merge(webhooks::router())
         .merge(keys::router())
+        .merge(reviewers::router())
+        .merge(groups::router())
+        .merge(endpoints::router())
+        .merge(deliveries::router())
         .merge(health::router())
         .split_for_parts();
     let document = document.to_json().unwrap_or_default();
