@@ -33,8 +33,9 @@ alter table pause add constraint pause_name
 alter table pause
     add column editable           boolean not null default false,
     add column feedback_required  text[] not null default '{}',
-    -- What is decided when the time is over.
+    -- What is decided when the time is over, and the response that goes with it.
     add column default_decision   text,
+    add column default_response   text,
     -- JSON text of an `approval::Policy`; none: the first decision of whoever may decide.
     add column policy             text,
     -- The stage that it is at, from 0.
@@ -43,14 +44,18 @@ alter table pause
     add column asked              text[] not null default '{}',
     -- Names of endpoints that are told of it, beside those that are told of every pause.
     add column notify             text[] not null default '{}',
-    -- JSON text of the `approval::Step`s to come, in the order of their times, counted from `opened_at`.
+    -- JSON text of its `approval::Step`s, in the order of their times, and how many of them are done.
     add column timetable          text,
+    add column steps_done         int not null default 0,
     add column reminders_sent     int not null default 0,
     add column escalations_done   int not null default 0,
     -- When the host has something to do with an open pause: the next step of its timetable, or its expiry.
     add column next_at            timestamptz,
     -- Whether `reviewer` is only what the sender of a signed webhook said.
-    add column claimed            boolean not null default false;
+    add column claimed            boolean not null default false,
+    -- Whether any of the choices, by anyone, decides it, with nothing else to look at.
+    add column is_plain           boolean not null generated always as
+        (policy is null and response_schema is null and not editable and feedback_required = '{}') stored;
 
 alter table pause drop constraint pause_decided;
 -- A pause that has expired has a decision if it had a default one; nobody took it, so there is no `via`.
@@ -80,3 +85,5 @@ create table vote (
     primary key (tenant_id, execution_id, approval_request_id, reviewer),
     foreign key (tenant_id, execution_id, approval_request_id) references pause
 );
+
+create unique index vote_once on vote (tenant_id, execution_id, approval_request_id, lower(reviewer));

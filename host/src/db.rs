@@ -29,6 +29,8 @@ pub mod logs;
 pub mod outcomes;
 pub mod pauses;
 pub mod tenants;
+pub mod times;
+pub mod votes;
 
 use bell::Bell;
 

@@ -52,10 +52,19 @@ pub fn is_tenant(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// Whether `id` may be an `approval_request_id`: 1 to 128 of `A-Z a-z 0-9 . _ ~ -`, which a URL needs not escape.
+/// Whether an agent may ask for a pause under this name: 1 to 128 of `A-Z a-z 0-9 . _ ~ -`, which a URL needs not
+/// escape.
+pub fn is_approval_name(name: &str) -> bool {
+    (1..=APPROVAL_REQUEST_ID_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'-'))
+}
+
+/// Whether `id` may be an `approval_request_id`: the name of a pause, or of the second pause under a name `name#2`, and
+/// so on.
 pub fn is_approval_request_id(id: &str) -> bool {
-    (1..=APPROVAL_REQUEST_ID_BYTES_MAX).contains(&id.len())
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'-'))
+    let (name, number) = id.split_once('#').unwrap_or((id, "2"));
+    let is_number = !number.starts_with('0') && number.len() <= 6 && number.bytes().all(|b| b.is_ascii_digit());
+    is_approval_name(name) && is_number && number.parse::<u64>().is_ok_and(|number| (2..=ASKS_MAX).contains(&number))
 }
 
 /// What a client or a guest asks to be run: `agent.function`.

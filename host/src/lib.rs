@@ -6,6 +6,7 @@ pub mod execution; // what an execution is called, and which states it may move 
 pub mod journal; // what it asked and was told
 pub mod json; // what counts as a JSON document
 pub mod decision; // what a reviewer may decide, and whether a decision fits
+pub mod approval; // how several people decide, and what is done while they are waited for
 pub mod schema; // what a JSON Schema may be, and what satisfies it
 pub mod signature; // how a webhook proves who sent it
 pub mod master_key; // how the database keeps the secrets that sign webhooks
@@ -13,6 +14,7 @@ pub mod api_key; // how a caller proves who it is, and what it may do
 pub mod db; // the rows: the only place with SQL
 pub mod http; // clients write rows here …
 pub mod worker; // … and workers act on them here
+pub mod timekeeper; // … and this keeps the times of pauses
 pub mod guest; // one component, one instance, one slice at a time: the only place with wasmtime
 pub mod effects; // what an ask does outside the sandbox
 pub mod trial; // an execution in memory, for `countersign try` and `replay`

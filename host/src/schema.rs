@@ -52,6 +52,8 @@ const DRAFTS: [&str; 4] = [
     "json-schema.org/draft-06/schema",
 ];
 
+mod defaults;
+
 /// The cost of each regular expression, in places of a schema.
 type Patterns = HashMap<String, u64>;
 
@@ -111,6 +113,14 @@ impl Schema {
     /// The schema itself.
     pub fn json(&self) -> &Value {
         &self.json
+    }
+
+    /// The document with the schema's `default`s for the properties that it leaves out; none if it leaves out none.
+    ///
+    /// Without a document, its own `default` stands for it, or else that of an empty object. Looks into objects, not
+    /// into lists.
+    pub fn completed(&self, text: Option<&str>) -> Option<String> {
+        defaults::completed(&self.json, text)
     }
 
     /// Whether the cost of `node`, a part of `root`, can be counted. Counts references and notes patterns on the way.

@@ -18,6 +18,7 @@ use crate::execution::is_tenant;
 use crate::guest::{Cache, Engine, Limits};
 use crate::http::{self, App};
 use crate::master_key::MasterKeys;
+use crate::timekeeper;
 use crate::worker::Worker;
 
 mod secrets;
@@ -46,6 +47,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let postgres = postgres.map(|postgres| tokio::spawn(keep(postgres, data.path().into(), db.clone(), stop.clone())));
     let worker = tokio::spawn(worker(&config, &data, &db, &cache)?.run(stop.clone()));
+    let timekeeper = tokio::spawn(timekeeper::run(db.clone(), stop.clone()));
 
     tracing::info!(
         address = %listener.local_addr()?, data_dir = %data.path().display(), worker = data.worker,
@@ -62,6 +64,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         server.abort();
     }
     worker.await?;
+    timekeeper.await?;
     db.close().await;
     if let Some(postgres) = postgres {
         postgres.await?.stop().await?;

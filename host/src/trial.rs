@@ -1,7 +1,7 @@
 //! A trial: an execution in memory, without a host, a database or a network. Whoever drives it answers its asks.
 //!
-//! What a host answers by itself is answered here as there: a request out of its bounds, a second pause of one name, a
-//! wait for what has been decided. So an agent cannot tell a trial from an execution.
+//! What a host answers by itself is answered here as there: a request out of its bounds, a wait for what has been
+//! decided. So an agent cannot tell a trial from an execution.
 //!
 //! ```text
 //! let mut trial = Trial::start(&component, call).await;
@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::decision::Form;
-use crate::effects::{ai, call, deadline, pause};
+use crate::effects::pause::{self, Numbering};
+use crate::effects::{ai, call, deadline};
 use crate::execution::{Failure, JOURNAL_BYTES_MAX};
 use crate::guest::{Call, Component, Guest, LogLine, OpenAsk, State};
 use crate::journal::{Answer, Ask, Entry, Millis, Mismatch, PauseError, Review};
@@ -26,15 +27,22 @@ pub mod answers;
 pub mod compare;
 pub mod recording;
 
+/// The link to a pause in a trial. It leads nowhere: there is no host.
+const TRIAL_LINK: &str = "https://countersign.invalid/r/";
+
 /// An ask that waits for somebody's answer.
 #[derive(Debug, Clone)]
 pub struct Question {
     pub op: u64,
     pub ask: Arc<Ask>,
+    /// The `approval_request_id` of the decision that it waits for.
+    pub pause: Option<String>,
     /// When a sleep, an expiry or a timeout is over.
     pub due: Option<Millis>,
     /// What a reviewer fills in.
     pub form: Option<Form>,
+    /// The decision that is taken when the time is over.
+    pub default: Option<String>,
     /// What a model's answer must satisfy.
     pub schema: Option<Arc<Schema>>,
 }
@@ -53,8 +61,9 @@ pub struct Trial {
     failure: Option<Failure>,
     questions: BTreeMap<u64, Question>,
     known: BTreeMap<u64, Answer>,
-    /// Which ask opened the pause of a name.
-    names: HashMap<String, u64>,
+    numbering: Numbering,
+    /// The `approval_request_id`s of the pauses that were asked for, by `op`.
+    ids: HashMap<u64, String>,
     /// The forms of the pauses that are open.
     forms: HashMap<String, Form>,
     decided: HashMap<String, Review>,
@@ -70,7 +79,8 @@ impl Trial {
             failure: None,
             questions: BTreeMap::new(),
             known: BTreeMap::new(),
-            names: HashMap::new(),
+            numbering: Numbering::default(),
+            ids: HashMap::new(),
             forms: HashMap::new(),
             decided: HashMap::new(),
         };
@@ -145,8 +155,8 @@ impl Trial {
         for given_up in self.guest.take_abandoned() {
             self.questions.remove(&given_up.op);
             self.known.remove(&given_up.op);
-            if let Ask::Pause(request) = &*given_up.ask {
-                self.forms.remove(&request.approval_request_id);
+            if let Some(id) = self.ids.remove(&given_up.op) {
+                self.forms.remove(&id);
             }
         }
         for fresh in self.guest.take_fresh() {
@@ -159,7 +169,15 @@ impl Trial {
 
     /// What an ask waits for; or the answer, if a host would know it.
     fn prepare(&mut self, open: &OpenAsk) -> Result<Question, Answer> {
-        let plain = Question { op: open.op, ask: open.ask.clone(), due: None, form: None, schema: None };
+        let plain = Question {
+            op: open.op,
+            ask: open.ask.clone(),
+            pause: None,
+            due: None,
+            form: None,
+            default: None,
+            schema: None,
+        };
         let refused = |why| Answer::Review(Err(why));
         Ok(match &*open.ask {
             Ask::Ai(prompt) => {
@@ -167,22 +185,24 @@ impl Trial {
                 Question { schema: schema.map(Arc::new), ..plain }
             }
             Ask::Pause(request) => {
-                let name = &request.approval_request_id;
-                if self.names.contains_key(name) {
-                    return Err(refused(pause::duplicate(name)));
-                }
-                self.names.insert(name.clone(), open.op);
-                let planned = pause::plan(open.op, request, open.asked_at).map_err(refused)?;
-                self.decision_of(name)?;
-                self.forms.insert(name.clone(), planned.form.clone());
-                Question { due: planned.expires, form: Some(planned.form), ..plain }
+                let id = self.numbering.id(open.op, &request.approval_request_id);
+                self.ids.insert(open.op, id.clone());
+                let planned = pause::plan(open.op, &id, request, open.asked_at).map_err(refused)?;
+                self.decision_of(&id)?;
+                self.forms.insert(id.clone(), planned.form.clone());
+                let default = planned.default_decision.clone();
+                Question { due: planned.expires, form: Some(planned.form), pause: Some(id), default, ..plain }
             }
             Ask::WaitForResume { approval_request_id: name, timeout_ms } => {
                 let planned = pause::plan_wait(open.op, name, open.asked_at).map_err(refused)?;
                 self.decision_of(name)?;
                 let form = self.forms.get(name).cloned().unwrap_or(planned.form);
                 let due = timeout_ms.map(|timeout| deadline(open.asked_at, timeout));
-                Question { due, form: Some(form), ..plain }
+                Question { due, form: Some(form), pause: Some(name.clone()), ..plain }
+            }
+            Ask::ReviewLink { approval_request_id, reviewer } => {
+                let link = pause::check_link(approval_request_id, reviewer);
+                return Err(Answer::Link(link.map(|()| format!("{TRIAL_LINK}{approval_request_id}"))));
             }
             Ask::Call { target, input } => {
                 call::check(target, input).map_err(|why| Answer::Call(Err(why)))?;
@@ -202,13 +222,10 @@ impl Trial {
         self.journal_bytes += entry.ask.len() + entry.answer.to_text().len();
         self.known.remove(&entry.op);
         let asked = self.questions.remove(&entry.op);
+        let id = self.ids.remove(&entry.op);
         match (&entry.answer, asked.as_ref().map(|question| &*question.ask)) {
-            (Answer::Review(Err(PauseError::InvalidRequest(_))), _) => {
-                self.names.retain(|_, opener| *opener != entry.op);
-            }
-            (Answer::Review(Ok(review)), Some(Ask::Pause(request))) => {
-                self.decide(&request.approval_request_id, review);
-            }
+            (Answer::Review(Err(PauseError::InvalidRequest(_))), _) => self.numbering.refused(entry.op),
+            (Answer::Review(Ok(review)), Some(Ask::Pause(_))) => self.decide(&id.unwrap_or_default(), review),
             // The time of a wait is over; the pause is not.
             (Answer::Review(Ok(review)), Some(Ask::WaitForResume { approval_request_id, .. }))
                 if !review.is_expired() =>
@@ -227,23 +244,12 @@ impl Trial {
         let waits: Vec<u64> = self
             .questions
             .values()
-            .filter(|question| question.pause() == Some(name))
+            .filter(|question| question.pause.as_deref() == Some(name))
             .map(|question| question.op)
             .collect();
         for op in waits {
             self.questions.remove(&op);
             self.known.insert(op, Answer::Review(Ok(review.clone())));
-        }
-    }
-}
-
-impl Question {
-    /// The `approval_request_id` of the decision that it waits for.
-    pub fn pause(&self) -> Option<&str> {
-        match &*self.ask {
-            Ask::Pause(request) => Some(&request.approval_request_id),
-            Ask::WaitForResume { approval_request_id, .. } => Some(approval_request_id),
-            Ask::Ai(_) | Ask::Call { .. } | Ask::Sleep { .. } => None,
         }
     }
 }

@@ -171,6 +171,10 @@ pub(crate) struct Pause {
     pub(crate) response_schema: Option<Value>,
     #[serde(default)]
     pub(crate) choices: Vec<String>,
+    #[serde(default)]
+    pub(crate) asked: Vec<String>,
+    #[serde(default)]
+    pub(crate) votes: Vec<Vote>,
     pub(crate) status: PauseStatus,
     pub(crate) decision: Option<Decision>,
     pub(crate) opened_at: Option<String>,
@@ -184,6 +188,13 @@ pub(crate) struct Decision {
     pub(crate) reviewer: Option<String>,
     pub(crate) via: Option<String>,
     pub(crate) decided_at: Option<String>,
+}
+
+/// What one of several reviewers answered.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Vote {
+    pub(crate) reviewer: String,
+    pub(crate) decision: String,
 }
 
 /// What became of a decision.

@@ -12,6 +12,9 @@ pub(crate) fn name(ask: &Ask) -> String {
         Ask::WaitForResume { approval_request_id, .. } => {
             format!("wait for {}", clip(&clean(approval_request_id), WIDTH / 2))
         }
+        Ask::ReviewLink { approval_request_id, .. } => {
+            format!("link to {}", clip(&clean(approval_request_id), WIDTH / 2))
+        }
         Ask::Call { target, .. } => format!("call {}", clip(&clean(target), WIDTH / 2)),
         Ask::Sleep { duration_ms } => format!("sleep {}", duration(*duration_ms)),
     }
@@ -23,6 +26,7 @@ pub(crate) fn about(ask: &Ask) -> Option<&str> {
         Ask::Ai(prompt) => prompt.messages.last().map(|message| message.content.as_str()),
         Ask::Pause(request) => request.title.as_deref().or(request.approval_request_url.as_deref()),
         Ask::Call { input, .. } => Some(input),
+        Ask::ReviewLink { reviewer, .. } => Some(reviewer),
         Ask::WaitForResume { .. } | Ask::Sleep { .. } => None,
     }
 }
@@ -36,7 +40,8 @@ pub(crate) fn answered(answer: &Answer) -> String {
             Some(feedback) => format!("{}: {feedback}", review.decision),
             None => review.decision.clone(),
         },
-        Answer::Review(Err(error)) => format!("error {}", json(error)),
+        Answer::Link(Ok(link)) => link.clone(),
+        Answer::Review(Err(error)) | Answer::Link(Err(error)) => format!("error {}", json(error)),
         Answer::Call(Ok(result)) => result.clone(),
         Answer::Call(Err(CallError::Failed(detail))) => format!("failed: {detail}"),
         Answer::Call(Err(error)) => format!("error {}", json(error)),

@@ -25,6 +25,9 @@ pub(crate) struct PausesArgs {
     /// Only those of this execution
     #[arg(long, value_name = "ID")]
     execution: Option<String>,
+    /// Only those at which this reviewer is asked, or whoever may decide
+    #[arg(long, value_name = "NAME")]
+    reviewer: Option<String>,
 }
 
 /// The options of `countersign decide`.
@@ -63,7 +66,11 @@ struct Decide<'a> {
 
 /// Lists pauses, oldest first.
 pub(crate) async fn pauses(args: &PausesArgs, client: &Client, out: Output) -> Result<(), Failure> {
-    let query = [("status", Some(args.status.word())), ("execution", args.execution.as_deref())];
+    let query = [
+        ("status", Some(args.status.word())),
+        ("execution", args.execution.as_deref()),
+        ("reviewer", args.reviewer.as_deref()),
+    ];
     let reply = client.list(&with_query("/v1/pauses", &query)).await?;
     if out.json {
         return Ok(out.document(&reply.body)?);
@@ -71,7 +78,7 @@ pub(crate) async fn pauses(args: &PausesArgs, client: &Client, out: Output) -> R
     let (pauses, _) = reply.items::<Pause>()?;
     let now = time::now();
     let open = args.status == PauseStatus::Open;
-    let mut table = Table::new(["PAUSE", "OPENED", if open { "EXPIRES" } else { "DECISION" }, "ABOUT"]);
+    let mut table = Table::new(["PAUSE", "OPENED", if open { "EXPIRES" } else { "DECISION" }, "WHO", "ABOUT"]);
     let example = pauses.first().map(decide_command);
     for pause in pauses {
         let about = about(&pause);
@@ -81,6 +88,7 @@ pub(crate) async fn pauses(args: &PausesArgs, client: &Client, out: Output) -> R
             pause.id.clone(),
             pause.opened_at.as_deref().map_or_else(|| "not yet".into(), |at| time::relative(at, now)),
             if open { expires() } else { decision() },
+            who(&pause),
             about,
         ]);
     }
@@ -89,6 +97,19 @@ pub(crate) async fn pauses(args: &PausesArgs, client: &Client, out: Output) -> R
         out.note(&format!("\nDecide one like this:\n  {example}"));
     }
     Ok(())
+}
+
+/// Who has decided so far, and who is asked while it is open.
+fn who(pause: &Pause) -> String {
+    let votes = pause.votes.iter().map(|vote| format!("{}: {}", vote.reviewer, vote.decision));
+    let voted: Vec<String> = votes.collect();
+    if pause.status == PauseStatus::Open {
+        let asked = if pause.asked.is_empty() { "anyone".into() } else { pause.asked.join(", ") };
+        let so_far = if voted.is_empty() { String::new() } else { format!(" ({})", voted.join(", ")) };
+        return format!("{asked}{so_far}");
+    }
+    let reviewer = pause.decision.as_ref().and_then(|decision| decision.reviewer.clone());
+    if voted.is_empty() { reviewer.unwrap_or_else(|| "-".into()) } else { voted.join(", ") }
 }
 
 /// What a pause is about, in a few words.
@@ -139,6 +160,11 @@ pub(crate) async fn decide(args: &DecideArgs, client: &Client, out: Output) -> R
     let decided: Decided = reply.parse()?;
     let pause = clean(&decided.pause.id);
     let outcome = out.paint(Style::Good, &clean(&decided.outcome));
+    if decided.pause.status == PauseStatus::Open {
+        out.line(&format!("{outcome}: {pause} needs more votes"))?;
+        out.note(&clean(&who(&decided.pause)));
+        return Ok(());
+    }
     let decision = decided.pause.decision.map_or_else(|| args.decision.clone(), |decision| decision.decision);
     out.line(&format!("{outcome}: {pause} is {}", clean(&decision)))?;
     if decided.pause.status == PauseStatus::Early {

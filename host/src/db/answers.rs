@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 
 use super::claims::{Claim, Fenced, FencedResult, holds};
 use super::pauses::{NewPause, open_pauses, withdraw_pauses};
+use super::votes::{self, votes_of};
 use super::{Db, Result, retry};
 use crate::execution::Failure;
-use crate::journal::{Answer, CallError, Millis, Review};
+use crate::journal::{Answer, CallError, EXPIRED, Millis, Review, Vote};
 
 /// An answer that is in the rows, for an ask that is still open.
 #[derive(Debug)]
@@ -31,8 +32,10 @@ impl Db {
     /// The answers that are already there and in no journal entry: what an attempt needs first.
     pub async fn unread(&self, claim: &Claim) -> Result<Vec<Arrived>> {
         retry(|| async {
-            let rows = sqlx::query_as(
-                "select approval_request_id, decision, feedback, response, reviewer, decided_at from pause p
+            let rows: Vec<ReviewRow> = sqlx::query_as(
+                "select approval_request_id, decision, feedback, response, reviewer, decided_at,
+                        policy is not null as has_votes
+                 from pause p
                  where tenant_id = $1 and execution_id = $2 and status in ('decided', 'expired')
                    and not exists (select from journal_entry j
                                    where j.tenant_id = $1 and j.execution_id = $2 and j.op = p.op)
@@ -43,7 +46,7 @@ impl Db {
             .bind(BATCH as i64)
             .fetch_all(&self.pool)
             .await?;
-            Ok(rows.into_iter().map(review).collect())
+            self.reviews(claim, rows).await
         })
         .await
     }
@@ -64,8 +67,10 @@ impl Db {
     }
 
     async fn arrived_reviews(&self, claim: &Claim, pauses: &[String]) -> Result<Vec<Arrived>> {
-        let rows = sqlx::query_as(
-            "select approval_request_id, decision, feedback, response, reviewer, decided_at from pause
+        let rows: Vec<ReviewRow> = sqlx::query_as(
+            "select approval_request_id, decision, feedback, response, reviewer, decided_at,
+                    policy is not null as has_votes
+             from pause
              where tenant_id = $1 and execution_id = $2 and approval_request_id = any($3)
                and status in ('decided', 'expired')
              order by decided_at limit $4",
@@ -76,6 +81,23 @@ impl Db {
         .bind(BATCH as i64)
         .fetch_all(&self.pool)
         .await?;
+        self.reviews(claim, rows).await
+    }
+
+    /// The answers that decided and expired pauses give, each with the votes on it.
+    async fn reviews(&self, claim: &Claim, rows: Vec<ReviewRow>) -> Result<Vec<Arrived>> {
+        let names: Vec<String> =
+            rows.iter().filter(|row| row.has_votes).map(|row| row.approval_request_id.clone()).collect();
+        if names.is_empty() {
+            return Ok(rows.into_iter().map(|row| row.review(vec![])).collect());
+        }
+        let mut connection = self.pool.acquire().await?;
+        let mut votes = votes_of(&mut connection, &claim.tenant, &claim.execution, &names).await?;
+        let mut of = |name: &str| votes.extract_if(.., |vote| vote.approval_request_id == name).collect();
+        let review = |row: ReviewRow| {
+            let votes = of(&row.approval_request_id);
+            row.review(votes)
+        };
         Ok(rows.into_iter().map(review).collect())
     }
 
@@ -100,7 +122,7 @@ impl Db {
                 (None, Some(error)) => Err(CallError::Failed(Failure::public_text(&error))),
                 (None, None) => Err(CallError::Cancelled),
             }),
-            at: finished_at.timestamp_millis().unsigned_abs(),
+            at: milliseconds(finished_at),
         };
         Ok(rows.into_iter().map(result).collect())
     }
@@ -125,7 +147,8 @@ impl Db {
     pub async fn expire(&self, claim: &Claim, approval_request_id: &str) -> Result<()> {
         retry(|| async {
             sqlx::query(
-                "update pause set status = 'expired', decided_at = expires_at
+                "update pause set status = 'expired', decided_at = expires_at, decision = default_decision,
+                                  response = default_response
                  where tenant_id = $1 and execution_id = $2 and approval_request_id = $3 and status = 'open'
                    and expires_at is not null
                    and exists (select from execution where tenant_id = $1 and execution_id = $2
@@ -143,14 +166,43 @@ impl Db {
     }
 }
 
-type ReviewRow = (String, Option<String>, Option<String>, Option<String>, Option<String>, DateTime<Utc>);
+/// A decided or expired pause.
+#[derive(sqlx::FromRow)]
+struct ReviewRow {
+    approval_request_id: String,
+    decision: Option<String>,
+    feedback: Option<String>,
+    response: Option<String>,
+    reviewer: Option<String>,
+    decided_at: DateTime<Utc>,
+    has_votes: bool,
+}
 
-/// The answer that a decided or expired pause gives.
-fn review((name, decision, feedback, response, reviewer, decided_at): ReviewRow) -> Arrived {
-    let at = decided_at.timestamp_millis().unsigned_abs();
-    let review = match decision {
-        Some(decision) => Review { decision, feedback, response, reviewer, decided_at_ms: at },
-        None => Review::expired(at),
-    };
-    Arrived { for_whom: ForWhom::Pause(name), answer: Answer::Review(Ok(review)), at }
+impl ReviewRow {
+    /// The answer that it gives. Without a decision, its time was over.
+    fn review(self, votes: Vec<votes::Vote>) -> Arrived {
+        let at = milliseconds(self.decided_at);
+        let vote = |vote: votes::Vote| Vote {
+            reviewer: vote.reviewer,
+            claimed: vote.claimed,
+            stage: vote.stage.unsigned_abs(),
+            decision: vote.decision,
+            feedback: vote.feedback,
+            response: vote.response,
+            voted_at_ms: milliseconds(vote.voted_at),
+        };
+        let review = Review {
+            decision: self.decision.unwrap_or_else(|| EXPIRED.into()),
+            feedback: self.feedback,
+            response: self.response,
+            reviewer: self.reviewer,
+            decided_at_ms: at,
+            votes: votes.into_iter().map(vote).collect(),
+        };
+        Arrived { for_whom: ForWhom::Pause(self.approval_request_id), answer: Answer::Review(Ok(review)), at }
+    }
+}
+
+fn milliseconds(time: DateTime<Utc>) -> Millis {
+    time.timestamp_millis().unsigned_abs()
 }

@@ -1,12 +1,15 @@
 //! Decisions: the first one wins, whatever else happens at the same moment.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::executions::wake;
 use super::pauses::{Pause, check, find};
+use super::votes::{Ballot, NotAsked, Vote, Voted, cast};
 use super::{Db, Result, retry};
+use crate::approval::is_same_person;
 use crate::crash;
-use crate::decision::{Form, Unfit};
+use crate::decision::Unfit;
 
 /// How many early decisions an execution keeps for pauses that it has not opened.
 const EARLY_MAX: i64 = 100;
@@ -22,7 +25,9 @@ pub struct NewDecision<'a> {
     /// JSON text.
     pub response: Option<&'a str>,
     pub reviewer: Option<&'a str>,
-    /// `key:{key_id}` or `webhook:{webhook_id}`.
+    /// Whether `reviewer` is only what the sender of a signed webhook said.
+    pub claimed: bool,
+    /// `key:{key_id}`, `webhook:{webhook_id}` or `link:{link_id}`.
     pub via: &'a str,
     /// The signed delivery that brought it.
     pub delivery: Option<Delivery<'a>>,
@@ -39,10 +44,16 @@ pub struct Delivery<'a> {
 pub enum Decided {
     /// It is durable, and the agent will be given it.
     Accepted(Pause),
+    /// It is durable, as a vote on a pause that asks several people, and does not decide it.
+    Recorded(Pause),
     /// The pause had been decided just like that.
     Duplicate(Pause),
     /// The pause had been decided otherwise.
     AlreadyDecided(Pause),
+    /// This reviewer had voted otherwise.
+    AlreadyVoted(Box<Vote>),
+    /// The pause asks others.
+    NotAsked(NotAsked),
     /// Too late: expired, withdrawn, or the execution has finished.
     Closed,
     NotFound,
@@ -66,12 +77,15 @@ impl Db {
                     Decided::Duplicate(pause) if again && pause.via.as_deref() == Some(new.via) => {
                         Decided::Accepted(pause)
                     }
+                    Decided::Duplicate(pause) if again && pause.votes.iter().any(|vote| vote.via == new.via) => {
+                        Decided::Recorded(pause)
+                    }
                     decided => decided,
                 })
             }
         })
         .await?;
-        if matches!(decided, Decided::Accepted(_)) {
+        if matches!(decided, Decided::Accepted(_) | Decided::Recorded(_)) {
             self.bell.ring();
         }
         Ok(decided)
@@ -84,8 +98,8 @@ impl Db {
         self.decide_step_by_step(new).await
     }
 
-    /// Decides, in one statement, an open pause without a schema whose choices hold the decision. None if it is another
-    /// case, or somebody else decided it at the same moment.
+    /// Decides, in one statement, an open pause without form and policy whose choices hold the decision. None if it is
+    /// another case, or somebody else decided it at the same moment.
     async fn decide_at_once(&self, new: &NewDecision<'_>) -> Result<Option<Pause>> {
         crash::point("before_decide_commit");
         let decided = sqlx::query_as(
@@ -97,27 +111,24 @@ impl Db {
                  where tenant_id = $1 and execution_id = $2 and finished_at is null
                    and exists (select from pause p
                                where p.tenant_id = $1 and p.execution_id = $2 and p.approval_request_id = $3
-                                 and p.status = 'open' and p.response_schema is null and $4 = any(p.choices)
+                                 and p.status = 'open' and p.is_plain and $4 = any(p.choices)
                                  and (p.expires_at is null or p.expires_at > clock_timestamp()))
                    and not exists (select from webhook_delivery where tenant_id = $1 and webhook_id = $9)
                  returning agent, function
              ), decided as (
                  update pause p
                  set status = 'decided', decision = $4, feedback = $5, response = $6, reviewer = $7, via = $8,
-                     decided_at = clock_timestamp()
+                     decided_at = clock_timestamp(), claimed = $11
                  from woken
                  where p.tenant_id = $1 and p.execution_id = $2 and p.approval_request_id = $3
-                   and p.status = 'open' and p.response_schema is null and $4 = any(p.choices)
+                   and p.status = 'open' and p.is_plain and $4 = any(p.choices)
                    and (p.expires_at is null or p.expires_at > clock_timestamp())
                  returning p.*, woken.agent, woken.function
              ), delivered as (
                  insert into webhook_delivery (tenant_id, webhook_id, body_sha256, execution_id, approval_request_id)
                  select $1, $9, $10, $2, $3 from decided where $9 is not null
              )
-             select execution_id, approval_request_id, agent, function, status, approval_request_url, title, payload,
-                    response_schema, choices, opened_at, expires_at, decision, feedback, response, reviewer, via,
-                    decided_at
-             from decided",
+             select * from decided",
         )
         .bind(new.tenant)
         .bind(new.execution)
@@ -129,6 +140,7 @@ impl Db {
         .bind(new.via)
         .bind(new.delivery.map(|delivery| delivery.webhook_id))
         .bind(new.delivery.map(|delivery| delivery.body_sha256))
+        .bind(new.claimed)
         .fetch_optional(&self.pool)
         .await;
         crash::point("after_decide_commit");
@@ -166,20 +178,40 @@ impl Db {
             }
             return self.keep_early(tx, new).await;
         };
-        if pause.decision.is_some() {
-            return Ok(if is_same(&pause, new) { Decided::Duplicate(pause) } else { Decided::AlreadyDecided(pause) });
+        let mut ballot = new.ballot();
+        if matches!(pause.status.as_str(), "decided" | "early") {
+            return Ok(if is_repeated(&pause, &ballot).await {
+                Decided::Duplicate(pause)
+            } else {
+                Decided::AlreadyDecided(pause)
+            });
         }
         if pause.status != "open" || finished || is_over(&mut tx, &pause).await? {
             return Ok(Decided::Closed);
         }
-        let form = Form { choices: pause.choices.clone(), response_schema: pause.response_schema.clone() };
-        if let Err(unfit) = check(&form, new.decision, new.response).await {
-            return Ok(Decided::Unfit(unfit));
+        let voted = if pause.policy.is_some() {
+            cast(&mut tx, new.tenant, &pause, &ballot).await?
+        } else {
+            match check(&pause.form(), new.decision, new.feedback, new.response).await {
+                Ok(response) => Voted::Decides(response),
+                Err(unfit) => Voted::Unfit(unfit),
+            }
+        };
+        match voted {
+            Voted::Decides(response) => {
+                ballot.response = response.as_deref();
+                if !mark_decided(&mut tx, new.tenant, &pause, &ballot, None).await? {
+                    return Ok(Decided::Closed);
+                }
+                self.finish_decision(tx, new, true).await
+            }
+            Voted::GivenUp => self.finish_decision(tx, new, true).await,
+            Voted::Recorded => self.finish_decision(tx, new, false).await,
+            Voted::Duplicate => Ok(Decided::Duplicate(pause)),
+            Voted::AlreadyVoted(vote) => Ok(Decided::AlreadyVoted(vote)),
+            Voted::NotAsked(why) => Ok(Decided::NotAsked(why)),
+            Voted::Unfit(unfit) => Ok(Decided::Unfit(unfit)),
         }
-        if !mark_decided(&mut tx, new).await? {
-            return Ok(Decided::Closed);
-        }
-        self.finish_decision(tx, new).await
     }
 
     /// Keeps a decision for a pause that the agent has not opened yet.
@@ -190,8 +222,8 @@ impl Db {
     ) -> Result<Decided> {
         let kept = sqlx::query(
             "insert into pause (tenant_id, execution_id, approval_request_id, status, decision, feedback, response,
-                                reviewer, via, decided_at)
-             select $1, $2, $3, 'early', $4, $5, $6, $7, $8, clock_timestamp()
+                                reviewer, via, claimed, decided_at)
+             select $1, $2, $3, 'early', $4, $5, $6, $7, $8, $10, clock_timestamp()
              where (select count(*) from pause where tenant_id = $1 and execution_id = $2 and status = 'early') < $9",
         )
         .bind(new.tenant)
@@ -203,19 +235,21 @@ impl Db {
         .bind(new.reviewer)
         .bind(new.via)
         .bind(EARLY_MAX)
+        .bind(new.claimed)
         .execute(&mut *tx)
         .await?;
         if kept.rows_affected() == 0 {
             return Ok(Decided::Unfit(Unfit::TooManyEarly));
         }
-        self.finish_decision(tx, new).await
+        self.finish_decision(tx, new, true).await
     }
 
-    /// Remembers the delivery, wakes the execution, commits.
+    /// Remembers the delivery, wakes the execution if there is an answer for it, commits.
     async fn finish_decision(
         &self,
         mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
         new: &NewDecision<'_>,
+        is_answer: bool,
     ) -> Result<Decided> {
         if let Some(delivery) = new.delivery {
             let first = sqlx::query(
@@ -234,12 +268,18 @@ impl Db {
                 return Ok(Decided::WebhookIdReused);
             }
         }
-        wake(&mut tx, new.tenant, new.execution).await?;
+        if is_answer {
+            wake(&mut tx, new.tenant, new.execution).await?;
+        }
         let pause = find(&mut tx, new.tenant, new.execution, new.approval_request_id).await?;
         crash::point("before_decide_commit");
         tx.commit().await?;
         crash::point("after_decide_commit");
-        Ok(pause.map_or(Decided::NotFound, Decided::Accepted))
+        Ok(match pause {
+            None => Decided::NotFound,
+            Some(pause) if matches!(pause.status.as_str(), "decided" | "early") => Decided::Accepted(pause),
+            Some(pause) => Decided::Recorded(pause),
+        })
     }
 
     /// The execution and the `approval_request_id` that a signed delivery was taken for, if it was.
@@ -264,36 +304,73 @@ async fn delivered(tx: &mut PgConnection, tenant: &str, delivery: &Delivery<'_>)
         .await?)
 }
 
-/// False if its time was over.
-async fn mark_decided(tx: &mut PgConnection, new: &NewDecision<'_>) -> Result<bool> {
+/// Decides an open pause: now, or, if its decision was early, as of then. False if its time was over.
+pub(super) async fn mark_decided(
+    tx: &mut PgConnection,
+    tenant: &str,
+    pause: &Pause,
+    ballot: &Ballot<'_>,
+    early_at: Option<DateTime<Utc>>,
+) -> Result<bool> {
     let done = sqlx::query(
         "update pause
-         set status = 'decided', decision = $4, feedback = $5, response = $6, reviewer = $7, via = $8,
-             decided_at = clock_timestamp()
+         set status = 'decided', decision = $4, feedback = $5, response = $6, reviewer = $7, via = $8, claimed = $9,
+             decided_at = coalesce($10, clock_timestamp())
          where tenant_id = $1 and execution_id = $2 and approval_request_id = $3 and status = 'open'
-           and (expires_at is null or expires_at > clock_timestamp())",
+           and (expires_at is null or expires_at > coalesce($10, clock_timestamp()))",
     )
-    .bind(new.tenant)
-    .bind(new.execution)
-    .bind(new.approval_request_id)
-    .bind(new.decision)
-    .bind(new.feedback)
-    .bind(new.response)
-    .bind(new.reviewer)
-    .bind(new.via)
+    .bind(tenant)
+    .bind(&pause.execution_id)
+    .bind(&pause.approval_request_id)
+    .bind(ballot.decision)
+    .bind(ballot.feedback)
+    .bind(ballot.response)
+    .bind(ballot.reviewer)
+    .bind(ballot.via)
+    .bind(ballot.claimed)
+    .bind(early_at)
     .execute(tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Whether a pause was decided just like this. Its response may be written in another way.
-fn is_same(pause: &Pause, new: &NewDecision<'_>) -> bool {
+impl<'a> NewDecision<'a> {
+    fn ballot(&self) -> Ballot<'a> {
+        Ballot {
+            decision: self.decision,
+            feedback: self.feedback,
+            response: self.response,
+            reviewer: self.reviewer,
+            claimed: self.claimed,
+            via: self.via,
+        }
+    }
+}
+
+/// Whether a pause was decided just like this, or, if it asked several, this reviewer has voted just like this.
+async fn is_repeated(pause: &Pause, ballot: &Ballot<'_>) -> bool {
+    let completed = check(&pause.form(), ballot.decision, ballot.feedback, ballot.response).await.ok().flatten();
+    let same = |decision: Option<&str>, feedback: Option<&str>, response: Option<&str>| {
+        let responses = [ballot.response, completed.as_deref()];
+        decision == Some(ballot.decision)
+            && feedback == ballot.feedback
+            && responses.into_iter().any(|other| is_same_json(response, other))
+    };
+    if pause.policy.is_none() {
+        return same(pause.decision.as_deref(), pause.feedback.as_deref(), pause.response.as_deref());
+    }
+    let Some(reviewer) = ballot.reviewer else { return false };
+    let vote = pause.votes.iter().find(|vote| is_same_person(&vote.reviewer, reviewer));
+    vote.is_some_and(|vote| same(Some(&vote.decision), vote.feedback.as_deref(), vote.response.as_deref()))
+}
+
+/// Whether two JSON texts say the same.
+pub(super) fn is_same_json(one: Option<&str>, other: Option<&str>) -> bool {
     let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
-    let same_response = match (pause.response.as_deref(), new.response) {
+    match (one, other) {
         (Some(one), Some(other)) => one == other || (json(one).is_some() && json(one) == json(other)),
         (one, other) => one == other,
-    };
-    pause.decision.as_deref() == Some(new.decision) && pause.feedback.as_deref() == new.feedback && same_response
+    }
 }
 
 /// Whether the time of a pause is over, by Postgres' clock.

@@ -1,10 +1,12 @@
 //! How an attempt ends: the execution waits, or has its outcome.
 
+use std::sync::LazyLock;
+
 use sqlx::PgConnection;
 
 use super::claims::{Claim, Fenced, FencedResult};
 use super::executions::{cancel_tree, close_pauses, timestamp, unreadable, wake};
-use super::pauses::{NewPause, open_pauses, withdraw_pauses};
+use super::pauses::{NEW_COLUMNS, NewPause, bind_new, new_parameters, open_pauses, withdraw_pauses};
 use super::{Db, Result, retry};
 use crate::execution::Failure;
 use crate::journal::Millis;
@@ -42,6 +44,25 @@ pub enum Suspended {
     Answered,
 }
 
+/// Suspends an execution, with one new pause or none.
+static SUSPEND: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "with held as (
+             update execution set status = 'waiting', wake_at = $4, failures = 0
+             where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
+               and answers = $5
+               and not exists (select from pause
+                               where tenant_id = $1 and execution_id = $2 and approval_request_id = $6)
+             returning 1
+         ), opened as (
+             insert into pause (tenant_id, execution_id, approval_request_id, status, {NEW_COLUMNS})
+             select $1, $2, $6, 'open', {} from held where $6 is not null
+         )
+         select exists (select from held)",
+        new_parameters(7)
+    )
+});
+
 impl Db {
     /// Gives the instance up: the execution is `waiting`, unless an answer came meanwhile.
     pub async fn suspend(&self, claim: &Claim, suspension: &Suspension<'_>) -> FencedResult<Suspended> {
@@ -65,37 +86,14 @@ impl Db {
             return Ok(false);
         }
         let pause = suspension.open.first();
-        Ok(sqlx::query_scalar(
-            "with held as (
-                 update execution set status = 'waiting', wake_at = $4, failures = 0
-                 where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
-                   and answers = $5
-                   and not exists (select from pause
-                                   where tenant_id = $1 and execution_id = $2 and approval_request_id = $6)
-                 returning 1
-             ), opened as (
-                 insert into pause (tenant_id, execution_id, approval_request_id, op, status, approval_request_url,
-                                    title, payload, response_schema, choices, opened_at, expires_at)
-                 select $1, $2, $6, $7, 'open', $8, $9, $10, $11, $12, $13, $14 from held where $6 is not null
-             )
-             select exists (select from held)",
-        )
-        .bind(&claim.tenant)
-        .bind(&claim.execution)
-        .bind(claim.token)
-        .bind(suspension.until.map(timestamp))
-        .bind(claim.answers)
-        .bind(pause.map(|pause| &pause.approval_request_id))
-        .bind(pause.map(|pause| pause.op as i64))
-        .bind(pause.and_then(|pause| pause.approval_request_url.as_ref()))
-        .bind(pause.and_then(|pause| pause.title.as_ref()))
-        .bind(pause.and_then(|pause| pause.payload.as_ref()))
-        .bind(pause.and_then(|pause| pause.form.response_schema.as_ref()))
-        .bind(pause.map(|pause| &pause.form.choices))
-        .bind(pause.map(|pause| timestamp(pause.opened)))
-        .bind(pause.and_then(|pause| pause.expires).map(timestamp))
-        .fetch_one(&self.relaxed)
-        .await?)
+        let query = sqlx::query_scalar(sqlx::AssertSqlSafe(SUSPEND.as_str()))
+            .bind(&claim.tenant)
+            .bind(&claim.execution)
+            .bind(claim.token)
+            .bind(suspension.until.map(timestamp))
+            .bind(claim.answers)
+            .bind(pause.map(|pause| &pause.approval_request_id));
+        Ok(bind_new!(query, pause).fetch_one(&self.relaxed).await?)
     }
 
     /// Suspends step by step: takes the row lock first and looks then.

@@ -1,11 +1,15 @@
 //! Pauses and their decisions.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::claims::Claim;
-use super::executions::timestamp;
+use super::decisions::mark_decided;
+use super::votes::{Ballot, Vote, Voted, cast, votes_of, votes_on};
 use super::{Db, Page, Result};
+use crate::approval::Plan;
 use crate::decision::{Form, Unfit};
 use crate::journal::Millis;
 
@@ -30,8 +34,35 @@ pub struct Pause {
     /// JSON text.
     pub response: Option<String>,
     pub reviewer: Option<String>,
+    /// Whether `reviewer` is only what the sender of a signed webhook said.
+    pub claimed: bool,
     pub via: Option<String>,
     pub decided_at: Option<DateTime<Utc>>,
+    pub editable: bool,
+    pub feedback_required: Vec<String>,
+    pub default_decision: Option<String>,
+    /// JSON text of an `approval::Policy`.
+    pub policy: Option<String>,
+    pub stage: i32,
+    pub asked: Vec<String>,
+    /// JSON text of a list of `approval::Step`.
+    pub timetable: Option<String>,
+    pub steps_done: i32,
+    /// Oldest first; only of a pause that has a policy.
+    #[sqlx(skip)]
+    pub votes: Vec<Vote>,
+}
+
+impl Pause {
+    /// What a reviewer fills in.
+    pub fn form(&self) -> Form {
+        Form {
+            choices: self.choices.clone(),
+            feedback_required: self.feedback_required.clone(),
+            response_schema: self.response_schema.clone(),
+            editable: self.payload.clone().filter(|_| self.editable),
+        }
+    }
 }
 
 /// A pause to be opened. Its fields are within the bounds of the contract.
@@ -43,6 +74,12 @@ pub struct NewPause {
     pub title: Option<String>,
     pub payload: Option<String>,
     pub form: Form,
+    pub default_decision: Option<String>,
+    /// The response that goes with it, as JSON text.
+    pub default_response: Option<String>,
+    pub plan: Plan,
+    /// Names of endpoints.
+    pub notify: Vec<String>,
     /// Whether it takes a pause that is open already as it is, instead of giving it its own form.
     pub reconnects: bool,
     pub opened: Millis,
@@ -62,13 +99,76 @@ pub struct Filter<'a> {
     pub status: Option<&'a str>,
     pub execution: Option<&'a str>,
     pub approval_request_id: Option<&'a str>,
+    /// Only those at which this reviewer is asked, or whoever may decide.
+    pub reviewer: Option<&'a str>,
     /// The last one of the page before: when it was opened, and its ids.
     pub after: Option<(DateTime<Utc>, &'a str, &'a str)>,
 }
 
 const COLUMNS: &str = "p.execution_id, p.approval_request_id, e.agent, e.function, p.status, p.approval_request_url, \
     p.title, p.payload, p.response_schema, p.choices, p.opened_at, p.expires_at, p.decision, p.feedback, p.response, \
-    p.reviewer, p.via, p.decided_at";
+    p.reviewer, p.claimed, p.via, p.decided_at, p.editable, p.feedback_required, p.default_decision, p.policy, p.stage, \
+    p.asked, p.timetable, p.steps_done";
+
+/// The columns that a new pause fills in, beside its key and its status.
+pub(super) const NEW_COLUMNS: &str = "op, approval_request_url, title, payload, response_schema, choices, opened_at, \
+    expires_at, editable, feedback_required, default_decision, default_response, policy, asked, notify, timetable, next_at";
+const NEW_COLUMNS_COUNT: usize = 17;
+
+/// Binds the values of `NEW_COLUMNS` for a pause, or nulls.
+macro_rules! bind_new {
+    ($query:expr, $pause:expr) => {{
+        let pause: Option<&$crate::db::pauses::NewPause> = $pause;
+        $query
+            .bind(pause.map(|pause| pause.op as i64))
+            .bind(pause.and_then(|pause| pause.approval_request_url.as_ref()))
+            .bind(pause.and_then(|pause| pause.title.as_ref()))
+            .bind(pause.and_then(|pause| pause.payload.as_ref()))
+            .bind(pause.and_then(|pause| pause.form.response_schema.as_ref()))
+            .bind(pause.map(|pause| &pause.form.choices))
+            .bind(pause.map(|pause| $crate::db::executions::timestamp(pause.opened)))
+            .bind(pause.and_then(|pause| pause.expires).map($crate::db::executions::timestamp))
+            .bind(pause.map(|pause| pause.form.editable.is_some()))
+            .bind(pause.map(|pause| &pause.form.feedback_required))
+            .bind(pause.and_then(|pause| pause.default_decision.as_ref()))
+            .bind(pause.and_then(|pause| pause.default_response.as_ref()))
+            .bind(pause.and_then(|pause| pause.policy_text()))
+            .bind(pause.map(|pause| pause.first_asked()))
+            .bind(pause.map(|pause| &pause.notify))
+            .bind(pause.and_then(|pause| pause.timetable_text()))
+            .bind(pause.and_then(|pause| pause.next()).map($crate::db::executions::timestamp))
+    }};
+}
+pub(super) use bind_new;
+
+impl NewPause {
+    pub(super) fn policy_text(&self) -> Option<String> {
+        self.plan.policy.as_ref().map(|policy| serde_json::to_string(policy).expect("a policy has a JSON form"))
+    }
+
+    pub(super) fn timetable_text(&self) -> Option<String> {
+        let steps = &self.plan.timetable;
+        (!steps.is_empty()).then(|| serde_json::to_string(steps).expect("a timetable has a JSON form"))
+    }
+
+    /// Who is asked at its first stage.
+    pub(super) fn first_asked(&self) -> Vec<String> {
+        let stages = self.plan.policy.as_ref().map(|policy| &policy.stages);
+        stages.and_then(|stages| stages.first()).map(|stage| stage.reviewers.clone()).unwrap_or_default()
+    }
+
+    /// When the host first has something to do with it.
+    pub(super) fn next(&self) -> Option<Millis> {
+        let step = self.plan.timetable.first().map(|step| self.opened.saturating_add(step.after_ms));
+        step.into_iter().chain(self.expires).min()
+    }
+}
+
+/// The parameters for `NEW_COLUMNS`, of which the first has this number.
+pub(super) fn new_parameters(first: usize) -> String {
+    let parameters: Vec<String> = (first..first + NEW_COLUMNS_COUNT).map(|number| format!("${number}")).collect();
+    parameters.join(", ")
+}
 
 impl Db {
     /// How many pauses of all tenants wait for a decision, and how long the oldest has.
@@ -94,9 +194,13 @@ impl Db {
                and ($4::text is null or p.approval_request_id = $4)
                and ($5::timestamptz is null
                     or (coalesce(p.opened_at, p.decided_at), execution_id, p.approval_request_id) > ($5, $6, $7))
+               and ($9::text is null or p.asked = '{{}}' or lower($9) in (select lower(name) from unnest(p.asked) as name)
+                    or exists (select from review_group_member m
+                               where m.tenant_id = $1 and '@' || m.name = any(p.asked) and lower(m.reviewer) = lower($9)))
              order by coalesce(p.opened_at, p.decided_at), execution_id, p.approval_request_id limit $8 + 1"
         );
-        let items = sqlx::query_as(sqlx::AssertSqlSafe(text))
+        let mut connection = self.pool.acquire().await?;
+        let mut items: Vec<Pause> = sqlx::query_as(sqlx::AssertSqlSafe(text))
             .bind(tenant)
             .bind(filter.status)
             .bind(filter.execution)
@@ -105,8 +209,10 @@ impl Db {
             .bind(filter.after.map(|(_, execution, _)| execution))
             .bind(filter.after.map(|(_, _, name)| name))
             .bind(limit)
-            .fetch_all(&self.pool)
+            .bind(filter.reviewer)
+            .fetch_all(&mut *connection)
             .await?;
+        add_votes(&mut connection, tenant, &mut items).await?;
         Ok(Page::cut(items, limit, |last: &Pause| {
             let at = last.opened_at.or(last.decided_at).unwrap_or_default();
             format!("{}.{}.{}", at.timestamp_micros(), last.execution_id, last.approval_request_id)
@@ -124,87 +230,167 @@ pub(super) async fn find(
         "select {COLUMNS} from pause p join execution e using (tenant_id, execution_id)
          where tenant_id = $1 and execution_id = $2 and p.approval_request_id = $3"
     );
-    Ok(sqlx::query_as(sqlx::AssertSqlSafe(text))
+    let found: Option<Pause> = sqlx::query_as(sqlx::AssertSqlSafe(text))
         .bind(tenant)
         .bind(execution)
         .bind(approval_request_id)
-        .fetch_optional(connection)
-        .await?)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(mut pause) = found else { return Ok(None) };
+    if pause.policy.is_some() {
+        let names = std::slice::from_ref(&pause.approval_request_id);
+        pause.votes = votes_of(connection, tenant, execution, names).await?;
+    }
+    Ok(Some(pause))
 }
 
-/// Opens pauses of an execution whose row lock the caller holds. Safe to repeat.
-///
-/// A decision that came early decides its pause now, if it fits; if not, it is dropped and the pause is open. A pause
-/// that was withdrawn and is asked for again is open again. One that a mere wait has opened gets the form of the pause.
-pub(super) async fn open_pauses(tx: &mut PgConnection, claim: &Claim, pauses: &[NewPause]) -> Result<()> {
-    // A pause before a mere wait for it, so that an early decision is held against the form of the pause.
-    let (waits, pauses): (Vec<_>, Vec<_>) = pauses.iter().partition(|pause| pause.reconnects);
-    for pause in pauses.into_iter().chain(waits) {
-        let early: Option<(String, Option<String>)> = sqlx::query_as(
-            "insert into pause as p (tenant_id, execution_id, approval_request_id, op, status, approval_request_url,
-                                     title, payload, response_schema, choices, opened_at, expires_at)
-             values ($1, $2, $3, $4, 'open', $5, $6, $7, $8, $9, $10, $11)
-             on conflict (tenant_id, execution_id, approval_request_id) do update
-             set op = excluded.op, status = case p.status when 'early' then 'decided' when 'cancelled' then 'open'
-                                                          else p.status end,
-                 approval_request_url = excluded.approval_request_url, title = excluded.title,
-                 payload = excluded.payload, response_schema = excluded.response_schema, choices = excluded.choices,
-                 opened_at = excluded.opened_at, expires_at = excluded.expires_at
-             where p.status in ('early', 'cancelled') or (p.status = 'open' and p.op <> excluded.op and not $12)
-             returning p.decision, p.response",
-        )
-        .bind(&claim.tenant)
-        .bind(&claim.execution)
-        .bind(&pause.approval_request_id)
-        .bind(pause.op as i64)
-        .bind(&pause.approval_request_url)
-        .bind(&pause.title)
-        .bind(&pause.payload)
-        .bind(&pause.form.response_schema)
-        .bind(&pause.form.choices)
-        .bind(timestamp(pause.opened))
-        .bind(pause.expires.map(timestamp))
-        .bind(pause.reconnects)
-        .fetch_optional(&mut *tx)
-        .await?
-        .and_then(|(decision, response): (Option<String>, Option<String>)| Some((decision?, response)));
-        if let Some((decision, response)) = early
-            && check(&pause.form, &decision, response.as_deref()).await.is_err()
-        {
-            drop_early(tx, claim, &pause.approval_request_id).await?;
+/// Gives each pause of a list its votes.
+async fn add_votes(connection: &mut PgConnection, tenant: &str, pauses: &mut [Pause]) -> Result<()> {
+    let with_policy = || pauses.iter().filter(|pause| pause.policy.is_some());
+    let executions: Vec<String> = with_policy().map(|pause| pause.execution_id.clone()).collect();
+    let names: Vec<String> = with_policy().map(|pause| pause.approval_request_id.clone()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    for vote in votes_on(connection, tenant, &executions, &names).await? {
+        let same = |pause: &&mut Pause| {
+            pause.execution_id == vote.execution_id && pause.approval_request_id == vote.approval_request_id
+        };
+        if let Some(pause) = pauses.iter_mut().find(same) {
+            pause.votes.push(vote);
         }
     }
     Ok(())
 }
 
-/// Holds a decision against its form. Reading a schema and checking a response may take a second, in which nobody else
-/// should have to wait.
-pub(super) async fn check(form: &Form, decision: &str, response: Option<&str>) -> Result<(), Unfit> {
-    if form.response_schema.is_none() {
-        return form.check(decision, response);
-    }
-    let (form, decision, response) = (form.clone(), decision.to_owned(), response.map(ToOwned::to_owned));
-    let checked = tokio::task::spawn_blocking(move || form.check(&decision, response.as_deref()));
-    checked.await.unwrap_or_else(|_| Err(Unfit::BadResponse("it could not be checked".into())))
+/// A decision that came before its pause.
+#[derive(Debug, sqlx::FromRow)]
+struct Early {
+    decision: String,
+    feedback: Option<String>,
+    response: Option<String>,
+    reviewer: Option<String>,
+    claimed: bool,
+    via: String,
+    decided_at: DateTime<Utc>,
 }
 
-/// Opens a pause whose early decision does not fit it, and forgets the delivery, so that its sender, who sends it again,
-/// is told why.
-async fn drop_early(tx: &mut PgConnection, claim: &Claim, approval_request_id: &str) -> Result<()> {
-    sqlx::query(
-        "with forgotten as (
-             delete from webhook_delivery
-             where tenant_id = $1 and execution_id = $2 and approval_request_id = $3
-         )
-         update pause set status = 'open', decision = null, feedback = null, response = null, reviewer = null,
-                          via = null, decided_at = null
-         where tenant_id = $1 and execution_id = $2 and approval_request_id = $3",
+/// Opens pauses of an execution whose row lock the caller holds. Safe to repeat.
+///
+/// A decision that came early decides its pause now, or is the first vote on it, if it fits; if not, it is dropped. A
+/// pause that was withdrawn and is asked for again is open again; if it is only waited for, as it was. One that a mere
+/// wait has opened gets the form of the pause.
+pub(super) async fn open_pauses(tx: &mut PgConnection, claim: &Claim, pauses: &[NewPause]) -> Result<()> {
+    // A pause before a mere wait for it, so that an early decision is held against the form of the pause.
+    let (waits, pauses): (Vec<_>, Vec<_>) = pauses.iter().partition(|pause| pause.reconnects);
+    for pause in pauses.into_iter().chain(waits) {
+        let early = early(tx, claim, &pause.approval_request_id).await?;
+        open(tx, claim, pause).await?;
+        if let Some(early) = early
+            && !take_early(tx, claim, &pause.approval_request_id, &early).await?
+        {
+            forget_delivery(tx, claim, &pause.approval_request_id).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn early(tx: &mut PgConnection, claim: &Claim, approval_request_id: &str) -> Result<Option<Early>> {
+    Ok(sqlx::query_as(
+        "select decision, feedback, response, reviewer, claimed, via, decided_at from pause
+         where tenant_id = $1 and execution_id = $2 and approval_request_id = $3 and status = 'early'",
     )
     .bind(&claim.tenant)
     .bind(&claim.execution)
     .bind(approval_request_id)
-    .execute(tx)
-    .await?;
+    .fetch_optional(tx)
+    .await?)
+}
+
+/// How a pause is opened, and how one that was there before it is.
+static OPEN: LazyLock<String> = LazyLock::new(|| {
+    let column = |name: &str| match name {
+        "op" => "op = excluded.op".into(),
+        // Who only waits for what was withdrawn waits for it as it was.
+        name => format!("{name} = case when $4 and p.status = 'cancelled' then p.{name} else excluded.{name} end"),
+    };
+    let columns: Vec<String> = NEW_COLUMNS.split(", ").map(column).collect();
+    format!(
+        "insert into pause as p (tenant_id, execution_id, approval_request_id, status, {NEW_COLUMNS})
+         values ($1, $2, $3, 'open', {})
+         on conflict (tenant_id, execution_id, approval_request_id) do update
+         set status = 'open', decision = null, feedback = null, response = null, reviewer = null, claimed = false,
+             via = null, decided_at = null, {}
+         where p.status in ('early', 'cancelled') or (p.status = 'open' and p.op <> excluded.op and not $4)",
+        new_parameters(5),
+        columns.join(", ")
+    )
+});
+
+async fn open(tx: &mut PgConnection, claim: &Claim, pause: &NewPause) -> Result<()> {
+    let query = sqlx::query(sqlx::AssertSqlSafe(OPEN.as_str()))
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .bind(&pause.approval_request_id)
+        .bind(pause.reconnects);
+    bind_new!(query, Some(pause)).execute(tx).await?;
+    Ok(())
+}
+
+/// Decides a pause that was just opened with what came before it, or casts it as a vote. False if it does not fit.
+async fn take_early(tx: &mut PgConnection, claim: &Claim, approval_request_id: &str, early: &Early) -> Result<bool> {
+    let Some(pause) = find(tx, &claim.tenant, &claim.execution, approval_request_id).await? else { return Ok(false) };
+    let ballot = Ballot {
+        decision: &early.decision,
+        feedback: early.feedback.as_deref(),
+        response: early.response.as_deref(),
+        reviewer: early.reviewer.as_deref(),
+        claimed: early.claimed,
+        via: &early.via,
+    };
+    let voted = if pause.policy.is_some() {
+        cast(tx, &claim.tenant, &pause, &ballot).await?
+    } else {
+        match check(&pause.form(), ballot.decision, ballot.feedback, ballot.response).await {
+            Ok(response) => Voted::Decides(response),
+            Err(unfit) => Voted::Unfit(unfit),
+        }
+    };
+    match voted {
+        Voted::Decides(response) => {
+            let ballot = Ballot { response: response.as_deref(), ..ballot };
+            mark_decided(tx, &claim.tenant, &pause, &ballot, Some(early.decided_at)).await
+        }
+        Voted::Recorded | Voted::GivenUp => Ok(true),
+        Voted::Duplicate | Voted::AlreadyVoted(_) | Voted::NotAsked(_) | Voted::Unfit(_) => Ok(false),
+    }
+}
+
+/// Holds a decision against its form, and completes its response. Reading a schema and checking a response may take a
+/// second, in which nobody else should have to wait.
+pub(super) async fn check(
+    form: &Form,
+    decision: &str,
+    feedback: Option<&str>,
+    response: Option<&str>,
+) -> Result<Option<String>, Unfit> {
+    if form.response_schema.is_none() {
+        return form.check(decision, feedback, response);
+    }
+    let (form, decision) = (form.clone(), decision.to_owned());
+    let (feedback, response) = (feedback.map(ToOwned::to_owned), response.map(ToOwned::to_owned));
+    let checked = tokio::task::spawn_blocking(move || form.check(&decision, feedback.as_deref(), response.as_deref()));
+    checked.await.unwrap_or_else(|_| Err(Unfit::BadResponse("it could not be checked".into())))
+}
+
+/// Forgets the delivery of an early decision that was dropped, so that its sender, who sends it again, is told why.
+async fn forget_delivery(tx: &mut PgConnection, claim: &Claim, approval_request_id: &str) -> Result<()> {
+    sqlx::query("delete from webhook_delivery where tenant_id = $1 and execution_id = $2 and approval_request_id = $3")
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .bind(approval_request_id)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

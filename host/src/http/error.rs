@@ -18,8 +18,10 @@ pub(super) enum Error {
     Unauthenticated,
     /// 401, one shape for all bad signatures.
     InvalidSignature,
-    /// 403.
+    /// 403: the role may not.
     Forbidden(&'static str),
+    /// 403: a pause asks others.
+    NotAsked(&'static str, &'static str),
     /// 404.
     NotFound(&'static str, String),
     /// 405.
@@ -112,6 +114,7 @@ impl Error {
                 let message = format!("a key of the role `{role}` may not do this; see the table in docs/api.md");
                 client(StatusCode::FORBIDDEN, "forbidden", message)
             }
+            Self::NotAsked(code, message) => client(StatusCode::FORBIDDEN, code, message.into()),
             Self::NotFound(code, message) => client(StatusCode::NOT_FOUND, code, message),
             Self::MethodNotAllowed => {
                 let message = "this route does not take this method; see /openapi.json";

@@ -1,5 +1,7 @@
 //! The inbox: pauses, and decisions by API key.
 
+use std::time::{Duration, Instant};
+
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -13,11 +15,17 @@ use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{Body, Path, Query, bad_cursor, cursor_time, document, limit, raw, text};
 use crate::api_key::Action;
+use crate::approval::{Policy, is_reviewer};
 use crate::db::decisions::{Decided, NewDecision};
 use crate::db::pauses::{self, Filter};
+use crate::db::votes::{self, NotAsked};
 use crate::decision::{CHOICE_BYTES_MAX, FEEDBACK_BYTES_MAX};
 use crate::execution::{Blame, is_approval_request_id, is_execution_id, pause_id, split_pause_id};
 use crate::metrics;
+
+/// The longest that a request waits for a decision, and how often it looks by itself.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(decide))
@@ -39,6 +47,20 @@ pub(super) struct Pause {
     #[schema(value_type = Option<serde_json::Value>)]
     response_schema: Option<Box<RawValue>>,
     choices: Vec<String>,
+    /// The choices that need feedback.
+    feedback_required: Vec<String>,
+    /// Whether the reviewer may change the payload, and send it as the response.
+    editable: bool,
+    /// What is decided if nobody decides in time; if there is none, the agent is told `expired`.
+    default_decision: Option<String>,
+    /// Who decides, and what it takes; if there is none, the first decision of whoever may decide.
+    policy: Option<Policy>,
+    /// The stage of the policy that it is at, from 0.
+    stage: i32,
+    /// Who may decide at this stage: reviewers by name, groups with an `@` before it. Empty: whoever may decide.
+    asked: Vec<String>,
+    /// What each reviewer decided, oldest first, if there is a policy.
+    votes: Vec<Vote>,
     /// `early`, `open`, `decided`, `expired` or `cancelled`.
     status: String,
     decision: Option<Decision>,
@@ -54,9 +76,43 @@ pub(super) struct Decision {
     #[schema(value_type = Option<serde_json::Value>)]
     response: Option<Box<RawValue>>,
     reviewer: Option<String>,
-    /// `key:{id}` or `webhook:{webhook-id}`.
+    /// Whether `reviewer` is only what the sender of a signed webhook said.
+    claimed: bool,
+    /// `key:{id}`, `webhook:{webhook-id}` or `link:{id}`; none if the time was over.
     via: Option<String>,
     decided_at: Option<DateTime<Utc>>,
+}
+
+/// What one reviewer decided, of several who are asked.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Vote {
+    reviewer: String,
+    /// Whether `reviewer` is only what the sender of a signed webhook said.
+    claimed: bool,
+    /// The stage at which it counted, from 0.
+    stage: i32,
+    decision: String,
+    feedback: Option<String>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    response: Option<Box<RawValue>>,
+    /// As in a decision.
+    via: String,
+    voted_at: DateTime<Utc>,
+}
+
+impl From<votes::Vote> for Vote {
+    fn from(row: votes::Vote) -> Self {
+        Self {
+            reviewer: row.reviewer,
+            claimed: row.claimed,
+            stage: row.stage,
+            decision: row.decision,
+            feedback: row.feedback,
+            response: row.response.map(raw),
+            via: row.via,
+            voted_at: row.voted_at,
+        }
+    }
 }
 
 impl From<pauses::Pause> for Pause {
@@ -66,9 +122,12 @@ impl From<pauses::Pause> for Pause {
             feedback: row.feedback,
             response: row.response.map(raw),
             reviewer: row.reviewer,
+            claimed: row.claimed,
             via: row.via,
             decided_at: row.decided_at,
         });
+        // What it cannot be read as is no policy: the database holds what this host or an older one has written.
+        let policy = row.policy.and_then(|policy| serde_json::from_str(&policy).ok());
         Self {
             id: pause_id(&row.execution_id, &row.approval_request_id),
             execution: row.execution_id,
@@ -80,6 +139,13 @@ impl From<pauses::Pause> for Pause {
             payload: row.payload.map(raw),
             response_schema: row.response_schema.map(raw),
             choices: row.choices,
+            feedback_required: row.feedback_required,
+            editable: row.editable,
+            default_decision: row.default_decision,
+            policy,
+            stage: row.stage,
+            asked: row.asked,
+            votes: row.votes.into_iter().map(Into::into).collect(),
             status: row.status,
             decision,
             opened_at: row.opened_at,
@@ -109,6 +175,8 @@ enum PauseStatus {
 struct ListQuery {
     status: Option<PauseStatus>,
     execution: Option<String>,
+    /// Only those at which this reviewer is asked, by name or as one of a group, or whoever may decide.
+    reviewer: Option<String>,
     /// 1 to 100; 50 if absent.
     limit: Option<i64>,
     /// The `next` of the page before.
@@ -136,20 +204,44 @@ async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQu
         let is_pause = is_execution_id(execution) && is_approval_request_id(name);
         if is_pause { Ok((cursor_time(micros)?, execution, name)) } else { Err(bad_cursor()) }
     });
-    let filter =
-        Filter { status, execution: query.execution.as_deref(), approval_request_id: None, after: after.transpose()? };
+    let reviewer = query.reviewer.as_deref();
+    if reviewer.is_some_and(|reviewer| !is_reviewer(reviewer)) {
+        return Err(Error::invalid("`reviewer` is no name of a reviewer"));
+    }
+    let execution = query.execution.as_deref();
+    let filter = Filter { status, execution, approval_request_id: None, reviewer, after: after.transpose()? };
     let page = app.db.list_pauses(&caller.tenant, &filter, limit(query.limit)?).await?;
     Ok(Json(Pauses { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
 }
 
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ShowQuery {
+    /// Answer when it is no longer open, or after so many seconds; cut to 60.
+    wait: Option<u64>,
+}
+
 /// A pause.
-#[utoipa::path(get, path = "/v1/pauses/{id}", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/v1/pauses/{id}", params(("id" = String, Path), ShowQuery),
     responses((status = 200, body = Pause), (status = "4XX", body = ErrorBody)))]
-async fn show(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Json<Pause>> {
+async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<ShowQuery>,
+) -> Result<Json<Pause>> {
     caller.may(Action::SeePauses)?;
     let (execution, name) = split_pause_id(&id).ok_or_else(Error::no_pause)?;
-    let row = app.db.find_pause(&caller.tenant, execution, name).await?.ok_or_else(Error::no_pause)?;
-    Ok(Json(row.into()))
+    let until = Instant::now() + query.wait.map_or(Duration::ZERO, Duration::from_secs).min(WAIT_MAX);
+    let mut bell = app.db.bell().listen();
+    loop {
+        let row = app.db.find_pause(&caller.tenant, execution, name).await?.ok_or_else(Error::no_pause)?;
+        let left = until.saturating_duration_since(Instant::now());
+        if row.status != "open" || left.is_zero() {
+            return Ok(Json(row.into()));
+        }
+        bell.wait(left.min(LOOK_EVERY)).await;
+    }
 }
 
 /// What a reviewer decides.
@@ -167,7 +259,8 @@ struct NewBody {
 /// What became of a decision.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Outcome {
-    /// `accepted`, or `duplicate` if it had been decided just so before.
+    /// `accepted`; `recorded` if it is a vote, and does not decide the pause; or `duplicate` if it had been decided, or
+    /// voted, just so before.
     outcome: &'static str,
     pause: Pause,
 }
@@ -194,6 +287,7 @@ async fn decide(
         feedback,
         response,
         reviewer: Some(&caller.name),
+        claimed: false,
         via: &via,
         delivery: None,
     };
@@ -223,8 +317,11 @@ pub(super) fn check<'a>(
 pub(super) fn outcome(decided: Decided) -> Result<Json<Outcome>> {
     metrics::decision(match &decided {
         Decided::Accepted(_) => "accepted",
+        Decided::Recorded(_) => "recorded",
         Decided::Duplicate(_) => "duplicate",
         Decided::AlreadyDecided(_) => "already_decided",
+        Decided::AlreadyVoted(_) => "already_voted",
+        Decided::NotAsked(_) => "not_asked",
         Decided::Closed => "closed",
         Decided::NotFound => "not_found",
         Decided::Unfit(_) => "invalid",
@@ -232,11 +329,25 @@ pub(super) fn outcome(decided: Decided) -> Result<Json<Outcome>> {
     });
     match decided {
         Decided::Accepted(pause) => Ok(Json(Outcome { outcome: "accepted", pause: pause.into() })),
+        Decided::Recorded(pause) => Ok(Json(Outcome { outcome: "recorded", pause: pause.into() })),
         Decided::Duplicate(pause) => Ok(Json(Outcome { outcome: "duplicate", pause: pause.into() })),
         Decided::AlreadyDecided(pause) => {
             let decided = serde_json::to_value(Pause::from(pause).decision).unwrap_or_default();
             let why = "this pause was decided otherwise before; the first decision stands";
             Err(Error::Conflict("already_decided", why.into(), Some(Box::new(("decided", decided)))))
+        }
+        Decided::AlreadyVoted(vote) => {
+            let voted = serde_json::to_value(Vote::from(*vote)).unwrap_or_default();
+            let why = "this reviewer has voted otherwise on this pause before; the first vote stands";
+            Err(Error::Conflict("already_voted", why.into(), Some(Box::new(("voted", voted)))))
+        }
+        Decided::NotAsked(NotAsked::Others) => {
+            let why = "this pause asks others to decide at this stage; its `asked` says whom";
+            Err(Error::NotAsked("not_asked", why))
+        }
+        Decided::NotAsked(NotAsked::Starter) => {
+            let why = "who started the execution may not decide this pause; somebody else must";
+            Err(Error::NotAsked("self_approval", why))
         }
         Decided::Closed => Err(Error::PauseClosed),
         Decided::NotFound => Err(Error::no_pause()),

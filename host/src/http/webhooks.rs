@@ -14,11 +14,11 @@ use utoipa_axum::routes;
 
 use super::App;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{self, Path, text};
+use super::extract::{self, Path};
 use super::pauses::{Checked, Outcome, check, outcome};
+use crate::approval::{REVIEWER_BYTES_MAX, is_reviewer};
 use crate::db::decisions::{Delivery, NewDecision};
 use crate::db::pauses::Filter;
-use crate::decision::REVIEWER_BYTES_MAX;
 use crate::execution::{is_approval_request_id, is_execution_id, is_tenant, pause_id, split_pause_id};
 use crate::signature::{self, Headers, Secret};
 
@@ -64,7 +64,10 @@ async fn decide(State(app): State<App>, Path(tenant): Path<String>, request: Req
     let Checked { decision, feedback, response } =
         check(&new.decision, new.feedback.as_deref(), new.response.as_deref())?;
     let reviewer = new.reviewer.as_deref();
-    let reviewer = reviewer.map(|reviewer| text("reviewer", reviewer, REVIEWER_BYTES_MAX)).transpose()?;
+    if reviewer.is_some_and(|reviewer| !is_reviewer(reviewer)) {
+        let why = format!("`reviewer` is 1 to {REVIEWER_BYTES_MAX} bytes, no `@` first, no control characters");
+        return Err(Error::invalid(why));
+    }
     let (via, body_sha256) = (format!("webhook:{webhook_id}"), Sha256::digest(&body));
     let new = NewDecision {
         tenant: &tenant,
@@ -74,6 +77,7 @@ async fn decide(State(app): State<App>, Path(tenant): Path<String>, request: Req
         feedback,
         response,
         reviewer,
+        claimed: reviewer.is_some(),
         via: &via,
         delivery: Some(Delivery { webhook_id, body_sha256: &body_sha256 }),
     };

@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::Question;
-use crate::decision::{FEEDBACK_BYTES_MAX, REVIEWER_BYTES_MAX};
+use crate::approval::REVIEWER_BYTES_MAX;
+use crate::decision::FEEDBACK_BYTES_MAX;
 use crate::effects::ai::fitting;
 use crate::execution::JSON_BYTES_MAX;
 use crate::journal::{AiError, Answer, Ask, CallError, Completion, Millis, Review};
@@ -121,7 +122,10 @@ impl Question {
     fn fit_review(&self, review: Review) -> Result<Review, String> {
         if review.is_expired() {
             let due = self.due.ok_or("it has no expiry, so it cannot be `expired`")?;
-            return Ok(Review::expired(due));
+            let Some(default) = &self.default else { return Ok(Review::expired(due)) };
+            let form = self.form.as_ref();
+            let response = form.and_then(|form| form.check(default, Some("by default"), None).ok().flatten());
+            return Ok(Review { decision: default.clone(), response, votes: review.votes, ..Review::expired(due) });
         }
         let too_long = |text: &Option<String>, max| text.as_ref().is_some_and(|text| text.len() > max);
         if too_long(&review.feedback, FEEDBACK_BYTES_MAX) {
@@ -133,10 +137,9 @@ impl Question {
         if too_long(&review.response, JSON_BYTES_MAX) {
             return Err(format!("`response`: at most {JSON_BYTES_MAX} bytes"));
         }
-        if let Some(form) = &self.form {
-            form.check(&review.decision, review.response.as_deref()).map_err(|why| why.to_string())?;
-        }
-        Ok(review)
+        let Some(form) = &self.form else { return Ok(review) };
+        let response = form.check(&review.decision, review.feedback.as_deref(), review.response.as_deref());
+        Ok(Review { response: response.map_err(|why| why.to_string())?, ..review })
     }
 }
 
@@ -157,7 +160,7 @@ type Fields = BTreeMap<String, Box<RawValue>>;
 const KINDS: [(&str, &[&str]); 6] = [
     ("text", &["model", "input_tokens", "output_tokens"]),
     ("json", &["model", "input_tokens", "output_tokens"]),
-    ("decision", &["feedback", "response", "reviewer"]),
+    ("decision", &["feedback", "response", "reviewer", "votes"]),
     ("result", &[]),
     ("error", &[]),
     ("slept", &[]),
@@ -189,6 +192,7 @@ fn bare(json: &str) -> Result<Bare, String> {
             response: fields.get("response").map(|response| response.get().to_owned()),
             reviewer: optional("reviewer", &fields)?,
             decided_at_ms: 0,
+            votes: optional("votes", &fields)?.unwrap_or_default(),
         }),
         "result" => What::Result(value.get().to_owned()),
         "error" => error(value)?,
@@ -240,8 +244,8 @@ mod tests {
     use crate::decision::Form;
 
     fn question(op: u64, ask: Ask) -> Question {
-        let form = Form { choices: vec!["yes".into(), "no".into()], response_schema: None };
-        Question { op, ask: Arc::new(ask), due: None, form: Some(form), schema: None }
+        let form = Form { choices: vec!["yes".into(), "no".into()], ..Form::default() };
+        Question { op, ask: Arc::new(ask), pause: None, due: None, form: Some(form), default: None, schema: None }
     }
 
     fn wait(op: u64) -> Question {

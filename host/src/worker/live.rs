@@ -15,7 +15,8 @@ use crate::db::claims::{Claim, Fenced};
 use crate::db::outcomes::{Suspended, Suspension};
 use crate::db::pauses::NewPause;
 use crate::effects::call::{self, Begun};
-use crate::effects::{deadline, pause};
+use crate::effects::deadline;
+use crate::effects::pause::{self, Numbering};
 use crate::execution::{child_id, is_approval_request_id};
 use crate::guest::{Guest, OpenAsk};
 use crate::journal::{AiError, Answer, Ask, Millis, PauseError, Review};
@@ -40,8 +41,9 @@ pub(super) struct Live<'a> {
     claim: &'a Claim,
     open: BTreeMap<u64, (OpenAsk, Wait)>,
     models: JoinSet<(u64, Answer)>,
-    /// Which ask opened the pause of a name.
-    names: HashMap<String, u64>,
+    numbering: Numbering,
+    /// The `approval_request_id`s of the pauses that were asked for, by `op`.
+    ids: HashMap<u64, String>,
     /// Pauses that are planned, but not yet in the database.
     unopened: Vec<NewPause>,
     /// What the guest has given up, and the database does not know yet.
@@ -63,7 +65,8 @@ impl<'a> Live<'a> {
             claim,
             open: BTreeMap::new(),
             models: JoinSet::new(),
-            names: HashMap::new(),
+            numbering: Numbering::default(),
+            ids: HashMap::new(),
             unopened: vec![],
             closed_pauses: BTreeSet::new(),
             closed_calls: vec![],
@@ -82,26 +85,23 @@ impl<'a> Live<'a> {
             }
             self.unopened.retain(|pause| pause.op != given_up.op);
             match &*given_up.ask {
-                Ask::Pause(request) => self.close(&request.approval_request_id),
+                Ask::Pause(_) => {
+                    if let Some(id) = self.ids.remove(&given_up.op) {
+                        self.close(&id);
+                    }
+                }
                 Ask::WaitForResume { approval_request_id, .. } => self.close(approval_request_id),
                 Ask::Call { .. } => {
                     self.closed_calls.push(child_id(&self.claim.tenant, &self.claim.execution, given_up.op));
                 }
-                Ask::Ai(_) | Ask::Sleep { .. } => {}
+                Ask::Ai(_) | Ask::ReviewLink { .. } | Ask::Sleep { .. } => {}
             }
         }
         for fresh in guest.take_fresh() {
-            let wait = match &*fresh.ask {
-                Ask::Pause(request) => match self.names.get(&request.approval_request_id) {
-                    Some(_) => Wait::Known(Answer::Review(Err(pause::duplicate(&request.approval_request_id)))),
-                    None => {
-                        self.names.insert(request.approval_request_id.clone(), fresh.op);
-                        Wait::New
-                    }
-                },
-                _ => Wait::New,
-            };
-            self.open.insert(fresh.op, (fresh, wait));
+            if let Ask::Pause(request) = &*fresh.ask {
+                self.ids.insert(fresh.op, self.numbering.id(fresh.op, &request.approval_request_id));
+            }
+            self.open.insert(fresh.op, (fresh, Wait::New));
         }
     }
 
@@ -109,8 +109,9 @@ impl<'a> Live<'a> {
     pub(super) fn answered(&mut self, op: u64, answer: &Answer) {
         self.open.remove(&op);
         self.unopened.retain(|pause| pause.op != op);
+        self.ids.remove(&op);
         if let Answer::Review(Err(PauseError::InvalidRequest(_))) = answer {
-            self.names.retain(|_, opener| *opener != op);
+            self.numbering.refused(op);
         }
     }
 
@@ -163,10 +164,7 @@ impl<'a> Live<'a> {
         for open in new {
             let wait = match &*open.ask {
                 Ask::Ai(_) => self.ask_model(&open),
-                Ask::Pause(_) => match plan(&open).await {
-                    Ok(pause) => self.plan_decision(pause),
-                    Err(why) => Wait::Known(Answer::Review(Err(why))),
-                },
+                Ask::Pause(_) => self.start_pause(&open).await?,
                 Ask::WaitForResume { approval_request_id, timeout_ms } => {
                     match pause::plan_wait(open.op, approval_request_id, open.asked_at) {
                         Ok(pause) => {
@@ -192,11 +190,28 @@ impl<'a> Live<'a> {
                         Err(fenced) => return Ok(Err(fenced)),
                     }
                 }
+                Ask::ReviewLink { approval_request_id, reviewer } => {
+                    let link = pause::check_link(approval_request_id, reviewer);
+                    Wait::Known(Answer::Link(link.map(|()| String::new())))
+                }
                 Ask::Sleep { duration_ms } => Wait::Sleep { until: deadline(open.asked_at, *duration_ms) },
             };
             self.open.insert(open.op, (open, wait));
         }
         Ok(Ok(()))
+    }
+
+    async fn start_pause(&mut self, open: &OpenAsk) -> Result<Wait, Error> {
+        let id = self.ids.get(&open.op).cloned().unwrap_or_default();
+        let refused = |why| Wait::Known(Answer::Review(Err(why)));
+        let pause = match plan(open, id).await {
+            Ok(pause) => pause,
+            Err(why) => return Ok(refused(why)),
+        };
+        Ok(match self.worker.db.cannot_be_asked(self.claim, &pause).await? {
+            Some(why) => refused(PauseError::InvalidRequest(why)),
+            None => self.plan_decision(pause),
+        })
     }
 
     fn ask_model(&mut self, open: &OpenAsk) -> Wait {
@@ -405,11 +420,11 @@ impl<'a> Live<'a> {
 }
 
 /// Plans a pause. A form's schema may take a tenth of a second to read, in which nobody else should have to wait.
-async fn plan(open: &OpenAsk) -> Result<NewPause, PauseError> {
+async fn plan(open: &OpenAsk, id: String) -> Result<NewPause, PauseError> {
     let open = open.clone();
     let planned = tokio::task::spawn_blocking(move || {
         let Ask::Pause(request) = &*open.ask else { unreachable!("only a pause is planned") };
-        pause::plan(open.op, request, open.asked_at)
+        pause::plan(open.op, &id, request, open.asked_at)
     });
     planned.await.unwrap_or_else(|_| Err(PauseError::InvalidRequest("the request could not be worked on".into())))
 }

@@ -6,6 +6,7 @@ use crate::cli::asks;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::text::{WIDTH, clean, clean_lines, clip, wrap};
+use crate::decision::Unfit;
 use crate::execution::JSON_BYTES_MAX;
 use crate::journal::{AiError, Answer, Ask, CallError, Completion, Millis, Review, Role};
 use crate::trial::Question;
@@ -58,7 +59,8 @@ impl Terminal {
                 Ask::Ai(_) => self.model()?,
                 Ask::Pause(_) | Ask::WaitForResume { .. } => self.decision(question, at)?,
                 Ask::Call { .. } => self.called()?,
-                Ask::Sleep { .. } => Some(Ok(Answer::Slept)),
+                // A link is made without anybody's help, so nobody is asked for it.
+                Ask::Sleep { .. } | Ask::ReviewLink { .. } => Some(Ok(Answer::Slept)),
             };
             let Some(answer) = answered else { return Ok(None) };
             match answer.and_then(|answer| question.fit(answer)) {
@@ -87,6 +89,17 @@ impl Terminal {
                 self.quote_if("page", request.approval_request_url.as_ref());
                 self.quote_if("payload", request.payload.as_ref());
                 self.quote_if("form", request.response_schema.as_ref());
+                if request.editable {
+                    self.quote("edit", "an approval without a response approves the payload as it is");
+                }
+                for (place, stage) in request.stages.iter().enumerate() {
+                    let who = match stage.reviewers.as_slice() {
+                        [] => "whoever may decide".into(),
+                        names => names.join(", "),
+                    };
+                    self.quote(&format!("stage {}", place + 1), &format!("{} of {who}", stage.required));
+                }
+                self.quote_if("default", request.default_decision.as_ref());
                 if let Some(duration) = request.expires_in_ms {
                     self.quote("expires", &format!("after {}", asks::duration(duration)));
                 }
@@ -97,7 +110,7 @@ impl Terminal {
                 }
             }
             Ask::Call { input, .. } => self.quote("input", input),
-            Ask::Sleep { .. } => {}
+            Ask::Sleep { .. } | Ask::ReviewLink { .. } => {}
         }
     }
 
@@ -158,8 +171,12 @@ impl Terminal {
             ))));
         }
         let Some(feedback) = self.line("feedback (empty: none): ")? else { return Ok(None) };
+        let feedback = Some(feedback).filter(|feedback| !feedback.is_empty());
         let mut response = None;
-        while let Err(why) = form.check(&decision, response.as_deref()) {
+        while let Err(why) = form.check(&decision, feedback.as_deref(), response.as_deref()) {
+            if let Unfit::NoFeedback(_) = why {
+                return Ok(Some(Err(why.to_string())));
+            }
             if response.is_some() {
                 self.say(&format!("not like that: {}", clean_lines(&why.to_string())));
             }
@@ -168,8 +185,8 @@ impl Terminal {
                 return Ok(None);
             }
         }
-        let feedback = Some(feedback).filter(|feedback| !feedback.is_empty());
-        Ok(Some(Ok(Answer::Review(Ok(Review { decision, feedback, response, reviewer: None, decided_at_ms: at })))))
+        let review = Review { decision, feedback, response, ..Review::expired(at) };
+        Ok(Some(Ok(Answer::Review(Ok(review)))))
     }
 
     fn called(&self) -> Result<Option<Result<Answer, String>>, Failure> {
