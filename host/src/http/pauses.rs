@@ -59,6 +59,17 @@ pub(super) struct Decision {
     decided_at: Option<DateTime<Utc>>,
 }
 
+impl Pause {
+    pub(super) fn execution(&self) -> &str {
+        &self.execution
+    }
+
+    /// What was decided, if it is.
+    pub(super) fn decided(&self) -> Option<&str> {
+        self.decision.as_ref().map(|decision| decision.decision.as_str())
+    }
+}
+
 impl From<pauses::Pause> for Pause {
     fn from(row: pauses::Pause) -> Self {
         let decision = row.decision.map(|decision| Decision {
@@ -168,8 +179,8 @@ struct NewBody {
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Outcome {
     /// `accepted`, or `duplicate` if it had been decided just so before.
-    outcome: &'static str,
-    pause: Pause,
+    pub(super) outcome: &'static str,
+    pub(super) pause: Pause,
 }
 
 /// Decides a pause. The decision is durable before the answer; the first one wins.
