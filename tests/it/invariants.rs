@@ -59,6 +59,7 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
         "schema.rs",
         "schema/defaults.rs",
         "signature.rs",
+        "signature/agentfield.rs",
         "master_key.rs",
         "api_key.rs",
         "effects/pause.rs",
