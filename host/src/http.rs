@@ -17,6 +17,7 @@ use crate::dialer::Dialer;
 use crate::guest::Cache;
 use crate::master_key::MasterKeys;
 
+mod agentfield;
 mod agents;
 mod auth;
 mod deliveries;
@@ -31,6 +32,7 @@ mod journal;
 mod keys;
 mod pauses;
 mod reviewers;
+mod settings;
 mod unread;
 mod webhooks;
 
@@ -87,6 +89,8 @@ fn router(app: App) -> Router {
         .merge(groups::router())
         .merge(endpoints::router())
         .merge(deliveries::router())
+        .merge(settings::router())
+        .merge(agentfield::router())
         .merge(health::router())
         .split_for_parts();
     let document = document.to_json().unwrap_or_default();

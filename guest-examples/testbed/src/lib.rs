@@ -2,7 +2,11 @@
 
 mod hostile;
 mod report;
+mod request;
 mod sources;
+
+#[cfg(test)]
+mod tests;
 
 use countersign_sdk::agent;
 
@@ -15,7 +19,8 @@ mod testbed {
     use countersign_sdk::futures::join;
     use countersign_sdk::{self as sdk, Error, Value, ai, data, json};
 
-    use crate::report::{call_report, pause_report};
+    use crate::report::{call_report, pause_report, whole_review};
+    use crate::request::Request;
     use crate::{hostile, sources};
 
     type Result<T = Value> = std::result::Result<T, Error>;
@@ -74,39 +79,34 @@ mod testbed {
 
     // Waiting for people.
 
-    /// What `pause_once` asks for.
-    #[data]
-    #[serde(deny_unknown_fields)]
-    struct Request {
-        /// Otherwise `only`.
-        id: Option<String>,
-        expires_in_ms: Option<u64>,
-        choices: Option<Vec<String>>,
-        response_schema: Option<Value>,
-        title: Option<String>,
-        payload: Option<Value>,
-    }
-
     /// Pauses once and returns the review.
     #[function]
     async fn pause_once(#[input] request: Request) -> Result {
-        let mut pause = sdk::pause(request.id.unwrap_or_else(|| "only".to_owned()));
-        if let Some(ms) = request.expires_in_ms {
-            pause = pause.expires_in(Duration::from_millis(ms));
+        Ok(pause_report(request.into_pause().await))
+    }
+
+    /// Pauses once and returns the whole review, with all votes.
+    #[function]
+    async fn approve(#[input] request: Request) -> Result {
+        Ok(whole_review(request.into_pause().await))
+    }
+
+    /// Pauses so many times under the name `round`, one after the other, and returns the decisions.
+    #[function]
+    async fn rounds(n: u64) -> Result<Vec<String>> {
+        let mut decisions = Vec::new();
+        for _ in 0..n {
+            decisions.push(sdk::pause("round").await?.decision);
         }
-        if let Some(choices) = request.choices {
-            pause = pause.choices(choices);
-        }
-        if let Some(schema) = request.response_schema {
-            pause = pause.response_schema(&schema);
-        }
-        if let Some(title) = request.title {
-            pause = pause.title(title);
-        }
-        if let Some(payload) = request.payload {
-            pause = pause.payload(&payload);
-        }
-        Ok(pause_report(pause.await))
+        Ok(decisions)
+    }
+
+    /// Gets a link for a reviewer to the pause `only`, or to the one with the id `to`, and then pauses. Returns both.
+    #[function]
+    async fn link_then_pause(reviewer: String, to: Option<String>, request: Option<Request>) -> Result {
+        let link = sdk::review_link(to.unwrap_or_else(|| "only".to_owned()), reviewer).await?;
+        let review = whole_review(request.unwrap_or_default().into_pause().await);
+        Ok(json!({ "link": link, "review": review }))
     }
 
     /// Pauses under `p0`, `p1` and so on, one after the other, and returns the decisions.

@@ -10,6 +10,15 @@ pub(crate) fn pause_report(result: Result<Review, PauseError>) -> Value {
     }
 }
 
+/// The same, and with `votes` even where there are none.
+pub(crate) fn whole_review(result: Result<Review, PauseError>) -> Value {
+    let mut report = pause_report(result);
+    if report.get("decision").is_some() && report.get("votes").is_none() {
+        report["votes"] = json!([]);
+    }
+    report
+}
+
 /// `{"ok": …}`, or `{"error": {"code", "message"}, "failed": …}` with the error of the called function, if it failed.
 pub(crate) fn call_report(result: Result<Value, CallError>) -> Value {
     match result {

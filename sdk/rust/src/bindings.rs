@@ -17,3 +17,9 @@ wit_bindgen::generate!({
         "countersign:agent/types@0.1.0/prompt": [#[derive(Default)]],
     },
 });
+
+impl Default for countersign::agent::types::RejectionRule {
+    fn default() -> Self {
+        Self::First
+    }
+}

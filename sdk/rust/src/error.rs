@@ -48,10 +48,8 @@ impl From<AiError> for Error {
 
 impl From<PauseError> for Error {
     fn from(error: PauseError) -> Self {
-        match error {
-            PauseError::InvalidRequest(why) => Self::new("pause_invalid_request", why),
-            PauseError::DuplicateId(id) => Self::new("pause_duplicate_id", id),
-        }
+        let PauseError::InvalidRequest(why) = error;
+        Self::new("pause_invalid_request", why)
     }
 }
 
@@ -104,7 +102,7 @@ mod tests {
     #[test]
     fn asks_fail_with_codes_that_tell_them_apart() {
         assert_eq!(Error::from(AiError::RateLimited).code, "ai_rate_limited");
-        assert_eq!(Error::from(PauseError::DuplicateId("x".into())).code, "pause_duplicate_id");
+        assert_eq!(Error::from(PauseError::InvalidRequest("x".into())).code, "pause_invalid_request");
         assert_eq!(Error::from(CallError::Cancelled).code, "call_cancelled");
     }
 }

@@ -8,7 +8,8 @@ use crate::{Ask, host};
 
 /// The id of this execution. The same on every replay.
 ///
-/// `{execution_id}:{approval_request_id}` is the id of a pause, known before the pause is opened.
+/// `{execution_id}:{approval_request_id}` is the id of a pause for those who decide it, known before it is opened; that
+/// of the second pause under a name ends in `#2`.
 pub fn execution_id() -> String {
     host::execution_id()
 }

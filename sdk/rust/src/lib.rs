@@ -74,7 +74,9 @@ mod error;
 mod execution;
 mod json;
 mod pause;
+mod review;
 mod schema;
+mod stage;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
@@ -89,13 +91,15 @@ use testing::host;
 pub use ai::{Ai, ai};
 pub use ask::Ask;
 pub use bindings::countersign::agent::types::{
-    AiError, ApprovalRequest, Completion, Message, PauseError, Prompt, Role, Usage,
+    AiError, ApprovalRequest, Completion, Escalation, Message, PauseError, Prompt, Role, Usage,
 };
 pub use call::{CallError, call};
 pub use countersign_sdk_macros::{agent, data};
 pub use error::Error;
 pub use execution::{Elapsed, execution_id, sleep, timeout};
-pub use pause::{Pause, Review, pause, wait_for_resume};
+pub use pause::{Pause, pause, review_link, wait_for_resume};
+pub use review::{Review, Vote};
+pub use stage::Stage;
 
 pub use futures;
 pub use futures::{join, select, select_biased, try_join};

@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use futures::future::FusedFuture;
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::bindings::countersign::agent::types;
+use crate::bindings::countersign::agent::types::RejectionRule;
 use crate::execution::whole_millis;
 use crate::schema::schema_of;
-use crate::{ApprovalRequest, Ask, Error, PauseError, host, json};
+use crate::{ApprovalRequest, Ask, Escalation, PauseError, Review, Stage, host};
 
 /// Begins a pause: a wait for a human decision, for as long as it takes.
 ///
-/// `id` names the approval within this execution: 1 to 128 of the characters `A-Z a-z 0-9 . _ ~ -`. An execution
-/// pauses under an id once; [`wait_for_resume`] comes back to it.
+/// `name` names the approval within this execution: 1 to 128 of the characters `A-Z a-z 0-9 . _ ~ -`. It is its id, too;
+/// the second pause under a name has the id `name#2`, the third `name#3`. [`wait_for_resume`] comes back to it.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), countersign_sdk::PauseError> {
@@ -25,9 +24,30 @@ use crate::{ApprovalRequest, Ask, Error, PauseError, host, json};
 /// # Ok(())
 /// # }
 /// ```
-pub fn pause(id: impl Into<String>) -> Pause {
+///
+/// Whoever may decide for the tenant decides it, unless it says who:
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # async fn example() -> Result<(), countersign_sdk::PauseError> {
+/// # const HOUR: Duration = Duration::from_secs(3600);
+/// let review = countersign_sdk::pause("contract")
+///     .reviewers(["ana", "bo", "@legal"])
+///     .required(2)
+///     .remind_after(4 * HOUR)
+///     .escalate_after(24 * HOUR, ["@leads"])
+///     .expires_in(72 * HOUR)
+///     .default_decision("rejected")
+///     .await?;
+/// let signed_by = review.votes.iter().map(|vote| &vote.reviewer);
+/// # Ok(())
+/// # }
+/// ```
+pub fn pause(name: impl Into<String>) -> Pause {
     Pause {
-        request: ApprovalRequest { approval_request_id: id.into(), ..ApprovalRequest::default() },
+        request: ApprovalRequest { approval_request_id: name.into(), ..ApprovalRequest::default() },
+        sole: None,
+        stages: vec![],
         defect: None,
         ask: None,
     }
@@ -35,18 +55,23 @@ pub fn pause(id: impl Into<String>) -> Pause {
 
 /// A pause: first in the making, and from its first poll an [`Ask`].
 ///
-/// A request that the host refuses, or that cannot be written as JSON, is [`PauseError::InvalidRequest`]; a second
-/// pause under the same id is [`PauseError::DuplicateId`].
+/// A request that the host refuses, or that cannot be written as JSON, is [`PauseError::InvalidRequest`].
 #[derive(Debug)]
 #[must_use = "the host hears of it only when it is awaited"]
 pub struct Pause {
+    /// All but its stages.
     request: ApprovalRequest,
+    /// What `reviewers` and `required` say.
+    sole: Option<Stage>,
+    /// What `stage` says.
+    stages: Vec<Stage>,
     /// Why the request cannot be made, if it cannot.
-    defect: Option<PauseError>,
+    defect: Option<String>,
     /// None until the first poll.
     ask: Option<Ask<Result<Review, PauseError>>>,
 }
 
+/// What the reviewer sees.
 impl Pause {
     /// Sets the reviewer's own page, at most 2,048 bytes.
     pub fn url(mut self, url: impl Into<String>) -> Self {
@@ -64,14 +89,49 @@ impl Pause {
     pub fn payload(mut self, payload: &(impl Serialize + ?Sized)) -> Self {
         match serde_json::to_string(payload) {
             Ok(json) => self.request.payload = Some(json),
-            Err(error) => self.defect = Some(PauseError::InvalidRequest(format!("payload: {error}"))),
+            Err(error) => self.defect = Some(format!("payload: {error}")),
         }
+        self
+    }
+}
+
+/// What the reviewer answers.
+impl Pause {
+    /// Sets what the reviewer is to judge and may change, within its type. [`Review::response`] then reads the payload
+    /// as it was approved, changed or not.
+    ///
+    /// ```no_run
+    /// # use countersign_sdk::{Error, data, pause};
+    /// #[data]
+    /// struct Mail {
+    ///     to: String,
+    ///     body: String,
+    /// }
+    ///
+    /// # async fn example(draft: Mail) -> Result<(), Error> {
+    /// let review = pause("mail").title("Send this?").edit(&draft).await?;
+    /// if review.approved() {
+    ///     let mail: Mail = review.response()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn edit<T: Serialize + JsonSchema + ?Sized>(self, payload: &T) -> Self {
+        let edited = self.payload(payload).editable();
+        let schema = schema_of::<T>();
+        if schema.is_empty() { edited } else { edited.response_schema(&Value::Object(schema)) }
+    }
+
+    /// Lets the reviewer change the payload, within the form if there is one. [`edit`](Self::edit) does both.
+    pub fn editable(mut self) -> Self {
+        self.request.editable = true;
         self
     }
 
     /// Sets a form for the reviewer, with the fields of `T`. [`Review::response`] reads it.
     ///
-    /// Each decision needs it filled in then, but for `rejected` and `request_changes`.
+    /// Each decision needs it filled in then, but for `rejected` and `request_changes`. What has a default may be left
+    /// out.
     ///
     /// ```no_run
     /// # use countersign_sdk::{Error, data, pause};
@@ -100,18 +160,115 @@ impl Pause {
     }
 
     /// Sets the decisions to choose from, 1 to 32 of 1 to 64 bytes each; otherwise they are `approved`, `rejected`
-    /// and `request_changes`.
+    /// and `request_changes`. The last two of these refuse; every other choice approves.
     pub fn choices<C: Into<String>>(mut self, choices: impl IntoIterator<Item = C>) -> Self {
         self.request.choices = choices.into_iter().map(Into::into).collect();
         self
     }
 
+    /// Sets which of the choices need feedback.
+    pub fn feedback_required<C: Into<String>>(mut self, choices: impl IntoIterator<Item = C>) -> Self {
+        self.request.feedback_required = choices.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+/// Who decides.
+impl Pause {
+    /// Asks these reviewers, at most 64, by name; groups of the tenant with an `@` before theirs. One of them decides,
+    /// unless more are [`required`](Self::required).
+    pub fn reviewers<R: Into<String>>(mut self, reviewers: impl IntoIterator<Item = R>) -> Self {
+        let Stage { reviewers, .. } = Stage::of(reviewers);
+        self.sole.get_or_insert_with(Stage::anyone).reviewers = reviewers;
+        self
+    }
+
+    /// Sets how many of the reviewers must agree on a choice; 1 to 64.
+    pub fn required(mut self, required: u32) -> Self {
+        self.sole.get_or_insert_with(Stage::anyone).required = required;
+        self
+    }
+
+    /// Adds a stage, at most 8: one begins when the one before it has approved. Not with
+    /// [`reviewers`](Self::reviewers), which is a single stage.
+    ///
+    /// ```no_run
+    /// # use countersign_sdk::{PauseError, Stage, pause};
+    /// # async fn example() -> Result<(), PauseError> {
+    /// let review = pause("contract").stage(Stage::of(["@legal"])).stage(Stage::of(["@finance"]).required(2)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stage(mut self, stage: Stage) -> Self {
+        self.stages.push(stage);
+        self
+    }
+
+    /// Has a refusal take more than half of those whom a stage asks; otherwise the first one decides.
+    pub fn rejection_by_majority(mut self) -> Self {
+        self.request.rejection = RejectionRule::Majority;
+        self
+    }
+
+    /// Keeps the one who started the execution from taking part.
+    pub fn forbid_self_approval(mut self) -> Self {
+        self.request.forbid_self_approval = true;
+        self
+    }
+}
+
+/// When, and who is told.
+impl Pause {
     /// Bounds the wait, at most 366 days; otherwise it has no end. After it the decision is `expired`.
     ///
     /// Parts of a millisecond count as a whole one.
     pub fn expires_in(mut self, wait: Duration) -> Self {
         self.request.expires_in_ms = Some(whole_millis(wait));
         self
+    }
+
+    /// Sets which choice is taken if nobody decides in time, instead of `expired`. It has no reviewer then.
+    pub fn default_decision(mut self, choice: impl Into<String>) -> Self {
+        self.request.default_decision = Some(choice.into());
+        self
+    }
+
+    /// Reminds those who have not decided, so long after the pause was opened; at most 16 times.
+    pub fn remind_after(mut self, wait: Duration) -> Self {
+        self.request.reminders_ms.push(whole_millis(wait));
+        self
+    }
+
+    /// Lets these reviewers decide, too, at every stage, so long after the pause was opened.
+    pub fn escalate_after<R: Into<String>>(self, wait: Duration, reviewers: impl IntoIterator<Item = R>) -> Self {
+        self.escalate(Escalation::after(wait).reviewers(reviewers))
+    }
+
+    /// Adds an escalation, at most 8; one may also tell endpoints.
+    pub fn escalate(mut self, escalation: Escalation) -> Self {
+        self.request.escalations.push(escalation);
+        self
+    }
+
+    /// Sets which endpoints of the tenant are told of this pause, by name, beside those that are told of every one; at
+    /// most 8.
+    pub fn notify<E: Into<String>>(mut self, endpoints: impl IntoIterator<Item = E>) -> Self {
+        self.request.notify = endpoints.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The whole request, which is taken out.
+    fn take_request(&mut self) -> Result<ApprovalRequest, PauseError> {
+        let invalid = PauseError::InvalidRequest;
+        if let Some(defect) = self.defect.take() {
+            return Err(invalid(defect));
+        }
+        let (sole, stages) = (self.sole.take(), mem::take(&mut self.stages));
+        if sole.is_some() && !stages.is_empty() {
+            return Err(invalid("stages: give `reviewers` and `required`, or stages, not both".to_owned()));
+        }
+        let stages: Result<_, String> = sole.into_iter().chain(stages).map(Stage::into_contract).collect();
+        Ok(ApprovalRequest { stages: stages.map_err(invalid)?, ..mem::take(&mut self.request) })
     }
 }
 
@@ -122,16 +279,11 @@ impl Future for Pause {
     ///
     /// If the decision was already given.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { request, defect, ask } = &mut *self;
-        let ask = ask.get_or_insert_with(|| {
-            let (request, defect) = (mem::take(request), defect.take());
-            Ask::new(async {
-                match defect {
-                    Some(defect) => Err(defect),
-                    None => host::pause(request).await.map(Review::from),
-                }
-            })
-        });
+        if self.ask.is_none() {
+            let request = self.take_request();
+            self.ask = Some(Ask::new(async { host::pause(request?).await.map(Review::from) }));
+        }
+        let ask = self.ask.as_mut().expect("it was asked just now");
         Pin::new(ask).poll(cx)
     }
 }
@@ -142,142 +294,34 @@ impl FusedFuture for Pause {
     }
 }
 
-/// Reconnects to an approval of this execution: answers at once if it is decided, else waits.
+/// Reconnects to an approval of this execution by its id: answers at once if it is decided, else waits.
 ///
-/// An approval that does not exist yet is opened, with the default choices. After `timeout` (at most 366 days) the
-/// answer is `expired`, and the approval stays open.
+/// The id of the first pause under a name is the name, that of the second `name#2`. An approval that does not exist yet
+/// is opened, with the default choices. After `timeout` (at most 366 days) the answer is `expired`, and the approval
+/// stays open.
 pub fn wait_for_resume(id: impl Into<String>, timeout: Option<Duration>) -> Ask<Result<Review, PauseError>> {
     let (id, timeout_ms) = (id.into(), timeout.map(whole_millis));
     Ask::new(async move { host::wait_for_resume(id, timeout_ms).await.map(Review::from) })
 }
 
-/// A human's decision.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Review {
-    /// One of the choices; or `expired`, if nobody decided in time.
-    pub decision: String,
-    /// What the reviewer had to say.
-    pub feedback: Option<String>,
-    /// The filled-in form.
-    pub response: Option<Value>,
-    /// Who decided, as far as it is known.
-    pub reviewer: Option<String>,
-    /// Milliseconds since 1970-01-01T00:00:00Z.
-    pub decided_at_ms: u64,
-}
-
-impl Review {
-    /// Whether the decision is `approved`.
-    pub fn approved(&self) -> bool {
-        self.decision == "approved"
-    }
-
-    /// Whether nobody decided in time.
-    pub fn expired(&self) -> bool {
-        self.decision == "expired"
-    }
-
-    /// Reads the filled-in form.
-    ///
-    /// # Errors
-    ///
-    /// `review_no_response` if there is none, as when the pause has expired; `review_invalid_response`, which says
-    /// where, if it is not a `T`.
-    pub fn response<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        let Some(response) = &self.response else {
-            return Err(Error::new("review_no_response", format!("the decision `{}` has no response", self.decision)));
-        };
-        serde_path_to_error::deserialize(response)
-            .map_err(|error| Error::new("review_invalid_response", json::placed(&error)))
-    }
-}
-
-impl From<types::Review> for Review {
-    /// # Panics
-    ///
-    /// If the response is not JSON, which the host rules out.
-    fn from(review: types::Review) -> Self {
-        let response = review.response.map(|json| serde_json::from_str(&json).expect("the host checked the response"));
-        Self {
-            decision: review.decision,
-            feedback: review.feedback,
-            response,
-            reviewer: review.reviewer,
-            decided_at_ms: review.decided_at_ms,
-        }
-    }
+/// Makes a link by which one reviewer can look at one pause of this execution and decide it, without a key.
+///
+/// The pause need not be open yet. The link is good for 31 days, and no longer than the pause. Who has it can decide:
+/// give it to nobody else.
+///
+/// ```no_run
+/// # use countersign_sdk::{Error, Value, call, json, pause, review_link};
+/// # async fn example() -> Result<(), Error> {
+/// let link = review_link("draft-review", "ana").await?;
+/// call::<Value>("mailer.send", &json!({ "to": "ana@example.com", "body": link })).await?;
+/// let review = pause("draft-review").reviewers(["ana"]).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn review_link(id: impl Into<String>, reviewer: impl Into<String>) -> Ask<Result<String, PauseError>> {
+    let (id, reviewer) = (id.into(), reviewer.into());
+    Ask::new(async move { host::review_link(id, reviewer).await })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use futures::executor::block_on;
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_request_carries_what_was_set() {
-        let request = pause("gate")
-            .payload(&json!({"n": 1}))
-            .choices(["yes", "no"])
-            .expires_in(Duration::from_micros(1500))
-            .request;
-        assert_eq!(request.approval_request_id, "gate");
-        assert_eq!(request.payload.as_deref(), Some(r#"{"n":1}"#));
-        assert_eq!(request.choices, ["yes", "no"]);
-        assert_eq!(request.expires_in_ms, Some(2));
-    }
-
-    #[test]
-    fn a_payload_that_is_not_json_is_an_error_and_no_panic() {
-        let unwritable = HashMap::from([((1, 2), 3)]);
-        let result = block_on(pause("gate").payload(&unwritable));
-        let Err(PauseError::InvalidRequest(why)) = result else { panic!("{result:?}") };
-        assert!(why.starts_with("payload: "), "{why}");
-    }
-
-    #[test]
-    fn a_pause_fits_into_join_and_select() {
-        fn fits<T: FusedFuture + Unpin>(_: &T) {}
-        fits(&pause("gate"));
-        fits(&wait_for_resume("gate", None));
-    }
-
-    #[test]
-    fn a_review_reads_its_response() {
-        let review = Review::from(types::Review {
-            decision: "approved".into(),
-            feedback: None,
-            response: Some(r#"{"stars":5}"#.into()),
-            reviewer: None,
-            decided_at_ms: 7,
-        });
-        assert!(review.approved() && !review.expired());
-        assert_eq!(review.response, Some(json!({"stars": 5})));
-    }
-
-    #[test]
-    fn a_form_is_read_by_its_type_and_an_error_says_where() {
-        #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
-        struct Budget {
-            amount: u32,
-        }
-        let schema = pause("gate").form::<Budget>().request.response_schema.expect("a form has a schema");
-        assert!(schema.contains(r#""required":["amount"]"#), "{schema}");
-
-        let review = |response: Option<Value>| Review {
-            decision: "approved".into(),
-            feedback: None,
-            response,
-            reviewer: None,
-            decided_at_ms: 7,
-        };
-        assert_eq!(review(Some(json!({"amount": 5}))).response(), Ok(Budget { amount: 5 }));
-        let wrong = review(Some(json!({"amount": "5"}))).response::<Budget>().unwrap_err();
-        assert_eq!(wrong.code, "review_invalid_response");
-        assert!(wrong.message.starts_with("amount: "), "{wrong}");
-        assert_eq!(review(None).response::<Budget>().unwrap_err().code, "review_no_response");
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 ///
 /// Types that it is made of are spelled out in their place, because not every model's provider follows `$ref`. It has
 /// no title, which would be the name of a Rust type.
-pub(crate) fn schema_of<T: JsonSchema>() -> Map<String, Value> {
+pub(crate) fn schema_of<T: JsonSchema + ?Sized>() -> Map<String, Value> {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;

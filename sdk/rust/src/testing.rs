@@ -45,8 +45,15 @@
 //!
 //! They are given in the order of asking: the first [`answer`](Execution::answer) is that of the first ask, whenever it
 //! arrives. What the host answers by itself takes none: a [`sleep`](crate::sleep) ends when its time has come, a pause
-//! with an expiry that nobody decides is `expired`, one under an id that is taken is refused, and a
-//! [`wait_for_resume`](crate::wait_for_resume) for a pause that was asked before gets the decision of that.
+//! with an expiry that nobody decides is `expired`, or its default decision, one that is out of the contract's bounds is
+//! refused, a [`wait_for_resume`](crate::wait_for_resume) for a pause that was asked before gets the decision of that,
+//! and a [`review_link`](crate::review_link) is `https://countersign.invalid/r/{id}/{reviewer}`.
+//!
+//! Of a pause that asks several, one decision stands for everybody's, unless it has [`votes`](Decision::votes) of its
+//! own. A decision that no host would take fails the test: one that is none of the choices, that leaves a form or
+//! feedback out, or that its votes do not lead to. To what a form has a default for, that is added; a payload that can
+//! be edited and is approved without a response is the response.
+//!
 //! For a function that asks in no fixed order, [`answer_with`](Execution::answer_with) chooses by the ask.
 //!
 //! # Time and order
@@ -59,7 +66,8 @@
 //!
 //! `SystemTime`, `Instant` and random numbers are the machine's: only [`Trace::elapsed`] and
 //! [`Review::decided_at_ms`](crate::Review::decided_at_ms) show the clock of the test. Neither the answers of models nor
-//! the responses of reviewers are checked against a schema, and most bounds of the host are not there. Nothing is
+//! the responses of reviewers are checked against a schema, and most bounds of the host are not there. Nobody is
+//! reminded or told, and no group has members. Nothing is
 //! replayed: that what a function asks follows from its input and its answers is shown by `countersign replay`, on the
 //! component. A panic is the test's.
 

@@ -105,6 +105,7 @@ pub struct Decision {
     pub(super) feedback: Option<String>,
     pub(super) response: Option<Value>,
     pub(super) reviewer: Option<String>,
+    pub(super) votes: Vec<Self>,
 }
 
 impl Decision {
@@ -113,7 +114,7 @@ impl Decision {
         Self { feedback: Some(feedback.into()), ..self }
     }
 
-    /// Adds the filled-in form.
+    /// Adds the filled-in form, or the payload as it was edited.
     ///
     /// # Panics
     ///
@@ -126,6 +127,19 @@ impl Decision {
     /// Adds who decided. Otherwise nobody knows.
     pub fn reviewer(self, reviewer: impl Into<String>) -> Self {
         Self { reviewer: Some(reviewer.into()), ..self }
+    }
+
+    /// Adds who decided what, oldest first, of a pause that says who decides. Otherwise this decision stands for
+    /// everybody's.
+    ///
+    /// They must be votes that those may give whom the pause asks, and must lead to this decision.
+    ///
+    /// ```
+    /// # use countersign_sdk::testing::approved;
+    /// let both = approved().votes([approved().reviewer("ana"), approved().reviewer("bo").feedback("At last.")]);
+    /// ```
+    pub fn votes(self, votes: impl IntoIterator<Item = Self>) -> Self {
+        Self { votes: votes.into_iter().collect(), ..self }
     }
 
     /// Has it arrive so long after it was asked for; see [`Answer::after`].
@@ -146,10 +160,11 @@ pub fn rejected() -> Decision {
 
 /// One of the choices of the pause.
 pub fn decided(choice: impl Into<String>) -> Decision {
-    Decision { decision: choice.into(), feedback: None, response: None, reviewer: None }
+    Decision { decision: choice.into(), feedback: None, response: None, reviewer: None, votes: vec![] }
 }
 
-/// Nobody decides: the pause expires, or the wait for it does, when its time is over; at once, if it has no end.
+/// Nobody decides: the pause expires, or the wait for it does, when its time is over; at once, if it has no end. The
+/// decision is then the pause's default one, if it has one.
 pub fn expired() -> Answer {
     Content::Expired.into()
 }

@@ -1,7 +1,7 @@
 //! The host that a test runs on. It knows the asks of one function, and delivers one answer at a time.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -10,14 +10,17 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Trace;
-use super::answer::Answer;
+use super::answer::{Answer, Content};
 use crate::Error;
 use crate::bindings::countersign::agent::types::{
     AiError, ApprovalRequest, CallError, Completion, PauseError, Prompt, Review,
 };
 
+mod approval;
+mod decision;
 mod reply;
 mod request;
+mod votes;
 
 use reply::Reply;
 use request::Request;
@@ -60,9 +63,9 @@ pub(super) struct Host {
     asks: Vec<Ask>,
     /// In the order of delivery.
     answered: Vec<usize>,
-    /// The pauses that were asked for.
-    paused: HashSet<String>,
-    /// Of every approval, asked for by a pause or a wait, when it is decided, and how. None: never.
+    /// How many pauses were asked for under each name.
+    paused: HashMap<String, u32>,
+    /// Of every approval, by its id, asked for by a pause or a wait, when it is decided, and how. None: never.
     decisions: HashMap<String, Option<(Millis, Review)>>,
     log: Vec<String>,
 }
@@ -82,6 +85,8 @@ type Pick = dyn FnMut(&[&Value]) -> usize;
 struct Ask {
     /// As in the journal of a host.
     json: Value,
+    /// Of a pause its name, and which of that name it is, from 1.
+    name: Option<(String, u32)>,
     state: State,
     waker: Option<Waker>,
 }
@@ -111,7 +116,7 @@ impl Default for Host {
             now: STARTED,
             asks: vec![],
             answered: vec![],
-            paused: HashSet::new(),
+            paused: HashMap::new(),
             decisions: HashMap::new(),
             log: vec![],
         }
@@ -121,36 +126,59 @@ impl Default for Host {
 impl Host {
     fn ask(&mut self, request: &Request) -> usize {
         let (op, json) = (self.asks.len(), request.json());
-        let due = self.due(op, request, &json);
-        self.asks.push(Ask { json, state: State::Open(due), waker: None });
+        let name = match request {
+            Request::Pause(pause) => Some(self.count(&pause.approval_request_id)),
+            _ => None,
+        };
+        let due = self.due(op, request, name.as_ref(), &json);
+        self.asks.push(Ask { json, name, state: State::Open(due), waker: None });
         op
     }
 
+    /// Counts one more pause under a name.
+    fn count(&mut self, name: &str) -> (String, u32) {
+        let count = self.paused.entry(name.to_owned()).or_default();
+        *count += 1;
+        (name.to_owned(), *count)
+    }
+
     /// When the answer to a new ask arrives, and which one it is.
-    fn due(&mut self, op: usize, request: &Request, json: &Value) -> Option<(Millis, Reply)> {
+    fn due(
+        &mut self,
+        op: usize,
+        request: &Request,
+        name: Option<&(String, u32)>,
+        json: &Value,
+    ) -> Option<(Millis, Reply)> {
         let now = self.now;
         let until = |ms: u64| now + ms.min(WAIT_MS_MAX);
         match request {
             Request::Sleep(ms) => Some((until(*ms), Reply::Slept)),
             Request::Pause(pause) => {
-                let id = &pause.approval_request_id;
-                if let Err(why) = reply::check_pause(pause, &self.paused) {
+                if let Err(why) = approval::check(pause) {
                     return Some((now, Reply::Review(Err(why))));
                 }
-                self.paused.insert(id.clone());
-                let decision = self.decision(op, id, &pause.choices, json);
-                let decision = reply::until(decision, pause.expires_in_ms.map(until));
-                self.decisions.insert(id.clone(), decision.clone());
-                decision.map(|(at, review)| (at, Reply::Review(Ok(review))))
+                let (name, number) = name.expect("a pause is counted");
+                let id = if *number == 1 { name.clone() } else { format!("{name}#{number}") };
+                let decided = self.decided(op, &id, Some(pause), json);
+                let over = pause.expires_in_ms.map(until).map(|at| (at, decision::timed_out(Some(pause), at)));
+                let decided = reply::until(decided, over);
+                self.decisions.insert(id, decided.clone());
+                decided.map(|(at, review)| (at, Reply::Review(Ok(review))))
             }
             Request::Wait { id, timeout_ms } => {
-                if let Err(why) = reply::check_id(id) {
+                if let Err(why) = approval::check_id(id) {
                     return Some((now, Reply::Review(Err(why))));
                 }
-                let decision = self.decision(op, id, &[], json);
-                self.decisions.insert(id.clone(), decision.clone());
-                let decision = reply::until(decision, timeout_ms.map(until));
-                decision.map(|(at, review)| (at, Reply::Review(Ok(review))))
+                let decided = self.decided(op, id, None, json);
+                self.decisions.insert(id.clone(), decided.clone());
+                let over = timeout_ms.map(until).map(|at| (at, decision::timed_out(None, at)));
+                reply::until(decided, over).map(|(at, review)| (at, Reply::Review(Ok(review))))
+            }
+            Request::Link { id, reviewer } => {
+                let checked = approval::check_id(id).and_then(|()| approval::check_reviewer(reviewer));
+                let link = checked.map(|()| format!("https://countersign.invalid/r/{id}/{reviewer}"));
+                Some((now, Reply::Link(link)))
             }
             Request::Ai(_) | Request::Call { .. } => {
                 let answer = self.script.next(json)?;
@@ -161,13 +189,29 @@ impl Host {
     }
 
     /// When and how an approval is decided: as the test answers whoever asks for it first.
-    fn decision(&mut self, op: usize, id: &str, choices: &[String], json: &Value) -> Option<(Millis, Review)> {
+    fn decided(
+        &mut self,
+        op: usize,
+        id: &str,
+        pause: Option<&ApprovalRequest>,
+        json: &Value,
+    ) -> Option<(Millis, Review)> {
         if let Some(known) = self.decisions.get(id) {
             return known.clone();
         }
         let answer = self.script.next(json)?;
         let at = after(self.now, answer.after);
-        Some((at, reply::review(answer, choices, at, op, json)?))
+        let has_end = !(json["expires_in_ms"].is_null() && json["timeout_ms"].is_null());
+        // What a wait opens has the default choices, and nothing else.
+        let opened = ApprovalRequest { approval_request_id: id.to_owned(), ..ApprovalRequest::default() };
+        match answer.content {
+            Content::Decision(given) => Some((at, decision::review(pause.unwrap_or(&opened), &given, at))),
+            Content::Never => None,
+            Content::Expired if has_end => None,
+            // Without an end, it is over at once.
+            Content::Expired => Some((at, decision::timed_out(pause, at))),
+            content => reply::misfit(&content, op, json),
+        }
     }
 
     /// Delivers the answer that comes next.
@@ -192,6 +236,10 @@ impl Host {
         };
         let ask = &mut self.asks[op];
         if let State::Open(Some((_, reply))) = std::mem::replace(&mut ask.state, State::Done) {
+            // A pause that was refused has not used its number up, unless the next one has followed.
+            if let (Reply::Review(Err(_)), Some((name, number))) = (&reply, &ask.name) {
+                self.paused.entry(name.clone()).and_modify(|count| *count -= u32::from(*count == *number));
+            }
             ask.state = State::Delivered(reply);
         }
         self.now = self.now.max(at);
@@ -289,12 +337,17 @@ pub(crate) async fn ai(prompt: Prompt) -> Result<Completion, AiError> {
 }
 
 pub(crate) async fn pause(request: ApprovalRequest) -> Result<Review, PauseError> {
-    let Reply::Review(answer) = ask(&Request::Pause(request)).await else { unreachable!("{FITS}") };
+    let Reply::Review(answer) = ask(&Request::Pause(Box::new(request))).await else { unreachable!("{FITS}") };
     answer
 }
 
 pub(crate) async fn wait_for_resume(id: String, timeout_ms: Option<u64>) -> Result<Review, PauseError> {
     let Reply::Review(answer) = ask(&Request::Wait { id, timeout_ms }).await else { unreachable!("{FITS}") };
+    answer
+}
+
+pub(crate) async fn review_link(id: String, reviewer: String) -> Result<String, PauseError> {
+    let Reply::Link(answer) = ask(&Request::Link { id, reviewer }).await else { unreachable!("{FITS}") };
     answer
 }
 

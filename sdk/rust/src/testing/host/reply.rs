@@ -1,18 +1,15 @@
-use std::collections::HashSet;
-
 use serde_json::{Value, json};
 
 use super::Millis;
 use super::request::Request;
-use crate::bindings::countersign::agent::types::{
-    AiError, ApprovalRequest, CallError, Completion, PauseError, Review, Usage,
-};
+use crate::bindings::countersign::agent::types::{AiError, CallError, Completion, PauseError, Review, Usage};
 use crate::testing::answer::{Answer, Content};
 
 /// What a function is given.
 pub(super) enum Reply {
     Ai(Result<Completion, AiError>),
     Review(Result<Review, PauseError>),
+    Link(Result<String, PauseError>),
     Call(Result<String, CallError>),
     Slept,
 }
@@ -36,67 +33,18 @@ impl Reply {
     }
 }
 
-/// A decision, or that time is over, whichever is first; none if neither ever comes.
-pub(super) fn until(decision: Option<(Millis, Review)>, end: Option<Millis>) -> Option<(Millis, Review)> {
-    match (decision, end) {
-        (Some((at, review)), end) if end.is_none_or(|end| at < end) => Some((at, review)),
-        (_, end) => end.map(|end| (end, expired(end))),
+/// A decision, or what becomes of it when its time is over, whichever is first; none if neither ever comes.
+pub(super) fn until(decision: Option<(Millis, Review)>, over: Option<(Millis, Review)>) -> Option<(Millis, Review)> {
+    match (decision, over) {
+        (Some(decision), Some(over)) if over.0 <= decision.0 => Some(over),
+        (None, over) => over,
+        (decision, _) => decision,
     }
-}
-
-/// What an answer of the test is to a pause, or to a wait for one; none if nobody decides.
-pub(super) fn review(answer: Answer, choices: &[String], at: Millis, op: usize, ask: &Value) -> Option<Review> {
-    let decision = match answer.content {
-        Content::Decision(decision) => decision,
-        Content::Never => return None,
-        // Without an end, it is over at once.
-        Content::Expired if ask["expires_in_ms"].is_null() && ask["timeout_ms"].is_null() => return Some(expired(at)),
-        Content::Expired => return None,
-        content => misfit(&content, op, ask),
-    };
-    let default = ["approved", "rejected", "request_changes"].map(ToOwned::to_owned);
-    let choices = if choices.is_empty() { default.as_slice() } else { choices };
-    assert!(
-        choices.contains(&decision.decision),
-        "the decision `{}` is none of the choices {choices:?} of ask {op}: {ask}",
-        decision.decision,
-    );
-    Some(Review {
-        decision: decision.decision,
-        feedback: decision.feedback,
-        response: decision.response.map(|response| response.to_string()),
-        reviewer: decision.reviewer,
-        decided_at_ms: at,
-    })
-}
-
-/// Refuses what a host refuses of a pause: its name, and its choices. Lengths and schemas are left to the host.
-pub(super) fn check_pause(pause: &ApprovalRequest, paused: &HashSet<String>) -> Result<(), PauseError> {
-    check_id(&pause.approval_request_id)?;
-    if paused.contains(&pause.approval_request_id) {
-        return Err(PauseError::DuplicateId(pause.approval_request_id.clone()));
-    }
-    if pause.choices.iter().any(|choice| choice.is_empty() || choice == "expired") {
-        return Err(PauseError::InvalidRequest("choices: none is empty, none is `expired`".to_owned()));
-    }
-    Ok(())
-}
-
-pub(super) fn check_id(id: &str) -> Result<(), PauseError> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'-');
-    if (1..=128).contains(&id.len()) && id.bytes().all(fits) {
-        return Ok(());
-    }
-    Err(PauseError::InvalidRequest("approval-request-id: 1 to 128 of A-Z a-z 0-9 . _ ~ -".to_owned()))
 }
 
 fn completion(text: String, model: Option<&str>) -> Completion {
     let usage = Usage { input_tokens: 0, output_tokens: 0 };
     Completion { text, model: model.unwrap_or("testing").to_owned(), usage }
-}
-
-fn expired(at: Millis) -> Review {
-    Review { decision: "expired".to_owned(), feedback: None, response: None, reviewer: None, decided_at_ms: at }
 }
 
 fn contract(error: crate::CallError) -> CallError {
@@ -114,6 +62,6 @@ fn contract(error: crate::CallError) -> CallError {
     }
 }
 
-fn misfit(content: &Content, op: usize, ask: &Value) -> ! {
+pub(super) fn misfit(content: &Content, op: usize, ask: &Value) -> ! {
     panic!("the answer {content:?} does not fit ask {op}: {ask}")
 }

@@ -1,12 +1,16 @@
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::bindings::countersign::agent::types::{ApprovalRequest, Message, Prompt, Role};
+use crate::bindings::countersign::agent::types::{
+    ApprovalRequest, ApprovalStage, Escalation, Message, Prompt, RejectionRule, Role,
+};
 
 /// What a function asks.
 pub(super) enum Request {
     Ai(Prompt),
-    Pause(ApprovalRequest),
+    Pause(Box<ApprovalRequest>),
     Wait { id: String, timeout_ms: Option<u64> },
+    Link { id: String, reviewer: String },
     Call { target: String, input: String },
     Sleep(u64),
 }
@@ -26,25 +30,63 @@ impl Request {
                     ("max_tokens", json!(prompt.max_tokens)),
                 ])
             }
-            Self::Pause(pause) => object([
-                ("kind", json!("pause")),
-                ("approval_request_id", json!(pause.approval_request_id)),
-                ("approval_request_url", json!(pause.approval_request_url)),
-                ("expires_in_ms", json!(pause.expires_in_ms)),
-                ("title", json!(pause.title)),
-                ("payload", json!(pause.payload)),
-                ("response_schema", json!(pause.response_schema)),
-                ("choices", if pause.choices.is_empty() { Value::Null } else { json!(pause.choices) }),
-            ]),
+            Self::Pause(pause) => pause_json(pause),
             Self::Wait { id, timeout_ms } => object([
                 ("kind", json!("wait_for_resume")),
                 ("approval_request_id", json!(id)),
                 ("timeout_ms", json!(timeout_ms)),
             ]),
+            Self::Link { id, reviewer } => {
+                json!({ "kind": "review_link", "approval_request_id": id, "reviewer": reviewer })
+            }
             Self::Call { target, input } => json!({ "kind": "call", "target": target, "input": input }),
             Self::Sleep(duration_ms) => json!({ "kind": "sleep", "duration_ms": duration_ms }),
         }
     }
+}
+
+fn pause_json(pause: &ApprovalRequest) -> Value {
+    let stages: Vec<Value> = pause.stages.iter().map(stage).collect();
+    let escalations: Vec<Value> = pause.escalations.iter().map(escalation).collect();
+    object([
+        ("kind", json!("pause")),
+        ("approval_request_id", json!(pause.approval_request_id)),
+        ("approval_request_url", json!(pause.approval_request_url)),
+        ("expires_in_ms", json!(pause.expires_in_ms)),
+        ("default_decision", json!(pause.default_decision)),
+        ("title", json!(pause.title)),
+        ("payload", json!(pause.payload)),
+        ("editable", flag(pause.editable)),
+        ("response_schema", json!(pause.response_schema)),
+        ("choices", list(&pause.choices)),
+        ("feedback_required", list(&pause.feedback_required)),
+        ("stages", list(&stages)),
+        ("rejection", if pause.rejection == RejectionRule::Majority { json!("majority") } else { Value::Null }),
+        ("forbid_self_approval", flag(pause.forbid_self_approval)),
+        ("reminders_ms", list(&pause.reminders_ms)),
+        ("escalations", list(&escalations)),
+        ("notify", list(&pause.notify)),
+    ])
+}
+
+fn stage(stage: &ApprovalStage) -> Value {
+    json!({ "reviewers": stage.reviewers, "required": stage.required })
+}
+
+fn escalation(escalation: &Escalation) -> Value {
+    object([
+        ("after_ms", json!(escalation.after_ms)),
+        ("reviewers", list(&escalation.reviewers)),
+        ("notify", list(&escalation.notify)),
+    ])
+}
+
+fn list(items: &[impl Serialize]) -> Value {
+    if items.is_empty() { Value::Null } else { json!(items) }
+}
+
+fn flag(flag: bool) -> Value {
+    if flag { json!(true) } else { Value::Null }
 }
 
 fn message(message: &Message) -> Value {
