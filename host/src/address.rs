@@ -68,9 +68,10 @@ const DENIED_V4: [(Ipv4Addr, u32, &str); 15] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4, "a reserved address"),
 ];
 
-/// The same for IPv6. The last three cover all that is not global unicast, `::` and `::1` among it, and whatever embeds
+/// The same for IPv6. The last three cover all that is not global unicast, `::` among it, and whatever embeds
 /// an IPv4 address there.
-const DENIED_V6: [(Ipv6Addr, u32, &str); 16] = [
+const DENIED_V6: [(Ipv6Addr, u32, &str); 17] = [
+    (Ipv6Addr::LOCALHOST, 128, "a loopback address"),
     (Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96, "an IPv4 address in disguise"),
     (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96, "an IPv4 address behind NAT64"),
     (Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48, "an IPv4 address behind NAT64"),

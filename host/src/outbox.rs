@@ -38,10 +38,10 @@ const PER_TENANT_MAX: i64 = 4;
 const IN_FLIGHT_MAX: usize = 64;
 
 /// How long no other host tries what this one has claimed: longer than any try takes.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_secs(30);
 
 /// The longest that a try takes, whatever it does.
-const TRY_TIMEOUT: Duration = Duration::from_secs(30);
+const TRY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long what is under way may take to end when the host stops.
 const DRAIN: Duration = Duration::from_secs(3);

@@ -13,6 +13,7 @@ mod replay;
 mod crash;
 mod races;
 mod leases;
+mod notifications;
 mod cancel;
 mod time;
 mod trials;
