@@ -133,9 +133,9 @@ async fn receive(State(post): State<Arc<Mutex<Post>>>, uri: Uri, headers: Header
             let flood = futures::stream::repeat_with(move || Ok::<_, std::io::Error>(chunk.clone()));
             status(200).body(Body::from_stream(flood))
         }
-        Reaction::Stall => status(200).header("content-length", "1000").body(Body::from_stream(
-            futures::stream::pending::<Result<Bytes, std::io::Error>>(),
-        )),
+        Reaction::Stall => status(200)
+            .header("content-length", "1000")
+            .body(Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>())),
     };
     response.expect("a response")
 }

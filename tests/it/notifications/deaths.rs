@@ -65,7 +65,8 @@ async fn a_host_killed_at_any_step_of_a_delivery_loses_none_and_tells_none_under
     }
     for pause in &pauses {
         for kind in ["pause.opened", "pause.decided"] {
-            let told = ids.get(&(pause.clone(), kind.to_owned())).unwrap_or_else(|| panic!("{kind} of {pause} is lost"));
+            let told =
+                ids.get(&(pause.clone(), kind.to_owned())).unwrap_or_else(|| panic!("{kind} of {pause} is lost"));
             assert!(told.iter().all(|one| one == &told[0]), "{kind} of {pause}: {told:?}");
         }
     }
