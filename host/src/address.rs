@@ -5,7 +5,8 @@
 //! public: the address is checked when an endpoint is made, and the IP addresses that its name has at that moment each
 //! time that one is dialled.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+// Not of `std`: these are values, and nothing here dials.
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use url::{Host, Url};
 
