@@ -307,7 +307,8 @@ async fn a_pause_that_expires_while_its_host_is_killed_expires_once() {
 fn every_crash_point_of_the_host_is_named_here() {
     let mut found = BTreeSet::new();
     collect_points(&root().join("host/src"), &mut found);
-    let tested = REVIEW_POINTS.iter().map(|(point, ..)| *point).chain(EXPIRY_POINTS);
+    let of_deliveries = crate::notifications::deaths::POINTS.iter().map(|(point, _)| *point);
+    let tested = REVIEW_POINTS.iter().map(|(point, ..)| *point).chain(EXPIRY_POINTS).chain(of_deliveries);
     assert_eq!(found, tested.map(ToOwned::to_owned).collect());
 }
 

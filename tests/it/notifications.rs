@@ -1,7 +1,7 @@
 //! Notifications: who is told what, how often, and that nothing is lost and nothing told under two ids.
 
 mod addresses;
-mod deaths;
+pub(crate) mod deaths;
 mod libraries;
 mod mail;
 mod people;

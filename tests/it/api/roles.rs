@@ -26,7 +26,8 @@ fn allowed(method: &str, path: &str) -> Option<&'static [&'static str]> {
         Some("executions" | "execute") => &["operator", "runner"],
         Some("pauses") if reads => &["operator", "runner", "reviewer"],
         Some("pauses") => &["operator", "reviewer"],
-        Some("keys" | "secrets" | "settings") => &["operator"],
+        Some("groups") if reads => &["operator", "runner", "reviewer"],
+        Some("keys" | "secrets" | "settings" | "groups" | "reviewers" | "endpoints" | "deliveries") => &["operator"],
         Some("webhooks") | None => return None,
         Some(_) => panic!("{method} {path} is not in the table of this test"),
     })
@@ -39,6 +40,7 @@ async fn call(api: &Api, method: &str, path: &str, with_key: bool) -> Reply {
         .replace("{version}", "1")
         .replace("{tenant}", "default")
         .replace("{target}", "nobody.nothing")
+        .replace("{name}", "nobody")
         .replace("{execution_id}", &format!("exec_{}", "0".repeat(32)))
         .replace("/v1/pauses/{id}", &format!("/v1/pauses/exec_{}:x", "0".repeat(32)))
         .replace("{id}", &format!("exec_{}", "0".repeat(32)));
@@ -49,6 +51,11 @@ async fn call(api: &Api, method: &str, path: &str, with_key: bool) -> Reply {
         "/v1/executions" => request.json(&json!({"target": "nobody.nothing"})),
         "/v1/keys" => request.json(&json!({"name": "made by the test", "role": "reviewer"})),
         "/v1/secrets" | "/api/v1/execute/{target}" | "/api/v1/execute/async/{target}" => request.json(&json!({})),
+        "/v1/endpoints" => request.json(&json!({"name": "x", "kind": "webhook", "address": "https://127.0.0.1/"})),
+        "/v1/endpoints/{name}/redeliver" => request.json(&json!({"since": "2026-01-01T00:00:00Z"})),
+        "/v1/endpoints/{name}" if method == Method::PATCH => request.json(&json!({"disabled": true})),
+        "/v1/groups/{name}" if method == Method::PUT => request.json(&json!({"members": []})),
+        "/v1/reviewers/{name}" if method == Method::PUT => request.json(&json!({"email": "nobody@example.com"})),
         "/v1/settings/agentfield" if method == Method::PUT => request.json(&json!({"bare_signatures": false})),
         "/api/v1/executions/{execution_id}/approval-response" => request.json(&json!({"decision": "approved"})),
         "/v1/pauses/{id}/decision" => request.json(&json!({"decision": "approved"})),
@@ -114,7 +121,7 @@ async fn a_key_of_another_tenant_sees_and_changes_nothing_of_this_one() {
     let id = bench.api.start("testbed.pause_once", &json!({})).await;
     let pause = bench.api.paused(&id, "only").await;
     let other = bench.host.tenant("other");
-    for list in ["agents", "executions", "pauses", "secrets"] {
+    for list in ["agents", "executions", "pauses", "secrets", "groups", "reviewers", "endpoints", "deliveries"] {
         let page = other.get(&format!("/v1/{list}")).await.expect(200);
         assert_eq!(page, json!({"items": [], "next": null}), "{list}");
     }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{Post, until};
 
-/// Whether what was on its way when the host died is surely sent twice.
-const POINTS: [(&str, bool); 4] = [
+/// The points that a delivery passes, and whether what was on its way when the host died is surely sent twice.
+pub(crate) const POINTS: [(&str, bool); 4] = [
     ("before_outbox_claim", false),
     ("after_outbox_claim", false),
     ("after_outbox_send", true),

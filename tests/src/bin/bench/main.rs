@@ -1,5 +1,5 @@
 //! Measures, and prints medians and ratios: `make bench`, or the binary with `replay`, `languages`, `resume`, `paused`,
-//! `decisions`, `contested` or `expiry`.
+//! `decisions`, `contested`, `expiry` or `outbox`.
 //!
 //! Each number is taken beside what it is compared with, in the same run, because machines are noisy.
 
@@ -7,6 +7,7 @@ mod contested;
 mod decisions;
 mod expiry;
 mod languages;
+mod outbox;
 mod paused;
 mod replay;
 mod resume;
@@ -44,6 +45,10 @@ async fn main() {
     if is_wanted("expiry") {
         println!("\n100,000 pauses that are due in the same minute");
         expiry::measure().await;
+    }
+    if is_wanted("outbox") {
+        println!("\n2,000 deliveries of eight tenants to a receiver on this machine");
+        outbox::measure().await;
     }
 }
 
