@@ -87,12 +87,19 @@ fn completed(pause: &ApprovalRequest, decision: &str, response: Option<Value>) -
     let Some(schema) = pause.response_schema.as_deref().map(parsed) else {
         return given.map(|given| given.to_string());
     };
-    let is_given = given.is_some();
-    let by_default = || resolved(&schema, &schema).get("default").cloned();
-    let mut document = given.or_else(by_default).unwrap_or_else(|| Value::Object(Map::new()));
-    let is_empty = !is_given && document == Value::Object(Map::new());
-    let is_filled = fill(&schema, &schema, &mut document);
-    (!is_empty || is_filled).then(|| document.to_string())
+    if let Some(mut document) = given {
+        fill(&schema, &schema, &mut document);
+        return Some(document.to_string());
+    }
+    let form = resolved(&schema, &schema);
+    if let Some(default) = form.get("default") {
+        return Some(default.to_string());
+    }
+    // A form that nobody fills in holds what it has by default, if that is all that it must hold.
+    let mut empty = Value::Object(Map::new());
+    let is_filled = fill(&schema, &schema, &mut empty);
+    let mut required = form["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    (is_filled && required.all(|name| empty.get(name).is_some())).then(|| empty.to_string())
 }
 
 /// Adds the schema's defaults where the document has nothing; says whether there were any.

@@ -163,6 +163,9 @@ fn what_a_form_has_a_default_for_may_be_left_out() {
         review(form(), approved().response(&json!({"note": "n"}))).response,
         Some(json!({"euros": 5, "note": "n"}))
     );
+    let needed = json!({"properties": {"euros": {"default": 5}, "note": {}}, "required": ["note"]});
+    let by_default = pause("gate").response_schema(&needed).expires_in(HOUR).default_decision("approved");
+    assert_eq!(review(by_default, expired()).response, None);
     let by_default = form().expires_in(HOUR).default_decision("approved");
     assert_eq!(review(by_default, expired()).response, Some(json!({"euros": 5})));
     assert_eq!(review(form(), rejected()).response, None);
