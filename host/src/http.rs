@@ -16,6 +16,7 @@ use crate::db::Db;
 use crate::guest::Cache;
 use crate::master_key::MasterKeys;
 
+mod agentfield;
 mod agents;
 mod auth;
 mod error;
@@ -26,6 +27,7 @@ mod health;
 mod journal;
 mod keys;
 mod pauses;
+mod settings;
 mod unread;
 mod webhooks;
 
@@ -69,6 +71,8 @@ fn router(app: App) -> Router {
         .merge(pauses::router())
         .merge(webhooks::router())
         .merge(keys::router())
+        .merge(settings::router())
+        .merge(agentfield::router())
         .merge(health::router())
         .split_for_parts();
     let document = document.to_json().unwrap_or_default();
