@@ -39,11 +39,8 @@ pub(crate) async fn measure() {
 /// Starts executions, each of which pauses again and again, and returns their ids when all wait.
 pub(crate) async fn open(api: &Api, database: &Database, count: usize) -> Vec<String> {
     let input = json!({"n": 1_000});
-    let ids: Vec<String> = stream::iter(0..count)
-        .map(|_| api.start("testbed.pauses", &input))
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+    let ids: Vec<String> =
+        stream::iter(0..count).map(|_| api.start("testbed.pauses", &input)).buffer_unordered(AT_ONCE).collect().await;
     until("all are paused", async || {
         let open = database.number("select count(*) from pause where status = 'open'").await;
         (usize::try_from(open) == Ok(count)).then_some(())
