@@ -5,6 +5,7 @@ mod api;
 mod bad_input;
 mod decisions;
 mod secrets;
+mod audit;
 mod resume;
 mod invariants;
 mod replay;

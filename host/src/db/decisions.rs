@@ -4,9 +4,11 @@ use sqlx::PgConnection;
 
 use super::executions::wake;
 use super::pauses::{Pause, check, find};
-use super::{Db, Result, retry};
+use super::{Db, Result, audit, retry};
+use crate::audit::{self as log, Action, Actor};
 use crate::crash;
 use crate::decision::{Form, Unfit};
+use crate::execution::pause_id;
 
 /// How many early decisions an execution keeps for pauses that it has not opened.
 const EARLY_MAX: i64 = 100;
@@ -24,6 +26,7 @@ pub struct NewDecision<'a> {
     pub reviewer: Option<&'a str>,
     /// `key:{key_id}` or `webhook:{webhook_id}`.
     pub via: &'a str,
+    pub actor: Actor<'a>,
     /// The signed delivery that brought it.
     pub delivery: Option<Delivery<'a>>,
 }
@@ -113,6 +116,9 @@ impl Db {
              ), delivered as (
                  insert into webhook_delivery (tenant_id, webhook_id, body_sha256, execution_id, approval_request_id)
                  select $1, $9, $10, $2, $3 from decided where $9 is not null
+             ), noted as (
+                 insert into audit_unsealed (tenant_id, actor, actor_name, source, action, subject, details)
+                 select $1, $11, $12, $13, $14, $2 || ':' || $3, $15 from decided
              )
              select execution_id, approval_request_id, agent, function, status, approval_request_url, title, payload,
                     response_schema, choices, opened_at, expires_at, decision, feedback, response, reviewer, via,
@@ -129,6 +135,11 @@ impl Db {
         .bind(new.via)
         .bind(new.delivery.map(|delivery| delivery.webhook_id))
         .bind(new.delivery.map(|delivery| delivery.body_sha256))
+        .bind(new.actor.who.to_string())
+        .bind(new.actor.name)
+        .bind(new.actor.source())
+        .bind(Action::PauseDecided.as_str())
+        .bind(log::decision(new.decision, false, &new.actor))
         .fetch_optional(&self.pool)
         .await;
         crash::point("after_decide_commit");
@@ -211,7 +222,7 @@ impl Db {
         self.finish_decision(tx, new).await
     }
 
-    /// Remembers the delivery, wakes the execution, commits.
+    /// Remembers the delivery, wakes the execution, notes who decided, commits.
     async fn finish_decision(
         &self,
         mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
@@ -236,6 +247,10 @@ impl Db {
         }
         wake(&mut tx, new.tenant, new.execution).await?;
         let pause = find(&mut tx, new.tenant, new.execution, new.approval_request_id).await?;
+        let is_early = pause.as_ref().is_some_and(|pause| pause.status == "early");
+        let details = log::decision(new.decision, is_early, &new.actor);
+        let subject = pause_id(new.execution, new.approval_request_id);
+        audit::write(&mut tx, new.tenant, &new.actor, Action::PauseDecided, &subject, &details).await?;
         crash::point("before_decide_commit");
         tx.commit().await?;
         crash::point("after_decide_commit");

@@ -5,8 +5,10 @@ use sqlx::PgConnection;
 
 use super::claims::Claim;
 use super::executions::timestamp;
-use super::{Db, Page, Result};
+use super::{Db, Page, Result, audit};
+use crate::audit::{Action, Actor, details};
 use crate::decision::{Form, Unfit};
+use crate::execution::pause_id;
 use crate::journal::Millis;
 
 /// An ask for a human decision, as its row has it, with the agent that asks.
@@ -171,7 +173,7 @@ pub(super) async fn open_pauses(tx: &mut PgConnection, claim: &Claim, pauses: &[
         if let Some((decision, response)) = early
             && check(&pause.form, &decision, response.as_deref()).await.is_err()
         {
-            drop_early(tx, claim, &pause.approval_request_id).await?;
+            drop_early(tx, claim, &pause.approval_request_id, &decision).await?;
         }
     }
     Ok(())
@@ -190,7 +192,7 @@ pub(super) async fn check(form: &Form, decision: &str, response: Option<&str>) -
 
 /// Opens a pause whose early decision does not fit it, and forgets the delivery, so that its sender, who sends it again,
 /// is told why.
-async fn drop_early(tx: &mut PgConnection, claim: &Claim, approval_request_id: &str) -> Result<()> {
+async fn drop_early(tx: &mut PgConnection, claim: &Claim, approval_request_id: &str, decision: &str) -> Result<()> {
     sqlx::query(
         "with forgotten as (
              delete from webhook_delivery
@@ -203,9 +205,11 @@ async fn drop_early(tx: &mut PgConnection, claim: &Claim, approval_request_id: &
     .bind(&claim.tenant)
     .bind(&claim.execution)
     .bind(approval_request_id)
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    let (actor, subject) = (Actor::execution(&claim.execution), pause_id(&claim.execution, approval_request_id));
+    let details = details([("decision", decision.into())]);
+    audit::write(tx, &claim.tenant, &actor, Action::PauseDecisionDropped, &subject, &details).await
 }
 
 /// Closes pauses that the guest has given up, unless they are decided.

@@ -174,7 +174,6 @@ async fn start(
 
     let request = Sha256::digest(format!("{target}\0{input}"));
     let id = random::execution_id();
-    let by = caller.via();
     let new = NewExecution {
         tenant: &caller.tenant,
         id: &id,
@@ -183,7 +182,7 @@ async fn start(
         input,
         seed: random::bytes32(),
         idempotency: key.map(|key| Idempotency { key, request_sha256: &request }),
-        by: &by,
+        actor: caller.actor(),
     };
     let (id, found) = match app.db.start_execution(&new).await? {
         Started::Created => (id.clone(), false),
@@ -306,7 +305,7 @@ async fn cancel(State(app): State<App>, caller: Caller, Path(id): Path<String>) 
     if !is_execution_id(&id) {
         return Err(Error::no_execution());
     }
-    match app.db.cancel_execution(&caller.tenant, &id).await? {
+    match app.db.cancel_execution(&caller.tenant, &id, &caller.actor()).await? {
         Cancelled::Done => Ok(Json(find(&app, &caller.tenant, &id).await?)),
         Cancelled::NotFound => Err(Error::no_execution()),
         Cancelled::AlreadyFinished => {

@@ -19,7 +19,7 @@ fn allowed(method: &str, path: &str) -> Option<&'static [&'static str]> {
         Some("executions") => &["operator", "runner"],
         Some("pauses") if reads => &["operator", "runner", "reviewer"],
         Some("pauses") => &["operator", "reviewer"],
-        Some("keys" | "secrets") => &["operator"],
+        Some("keys" | "secrets" | "audit") => &["operator"],
         Some("webhooks") | None => return None,
         Some(_) => panic!("{method} {path} is not in the table of this test"),
     })
