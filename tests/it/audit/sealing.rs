@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use countersign_tests::{Api, Host, until};
 use futures::future::join_all;
@@ -12,6 +13,10 @@ use super::{Bench, verified};
 /// How many clients start executions side by side, and how many each.
 const CLIENTS: usize = 8;
 const STARTS: usize = 40;
+
+/// How many executions are started and decided while connections break, and how often those do.
+const CHANGES: usize = 40;
+const BREAK_EVERY: Duration = Duration::from_millis(50);
 
 async fn start_many(apis: &[Api]) -> Vec<String> {
     let client = async |number: usize| {
@@ -86,12 +91,12 @@ async fn a_change_whose_connection_breaks_is_recorded_once_if_it_happened() {
         while !done.load(Ordering::Relaxed) {
             sqlx::query_scalar::<_, i64>(cut).fetch_one(&bench.database.pool).await.unwrap();
             times += 1;
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(BREAK_EVERY).await;
         }
         times
     };
     let changes = async {
-        for number in 0..100 {
+        for number in 0..CHANGES {
             let body = json!({"target": "testbed.pause_once", "input": {}});
             let key = format!("start-{number}");
             let started = until("an execution is started", async || {
@@ -116,10 +121,10 @@ async fn a_change_whose_connection_breaks_is_recorded_once_if_it_happened() {
     until("the host is well again", async || (bench.api.get("/v1/audit").await.status == 200).then_some(())).await;
     let executions = all(rows("select execution_id from execution").await);
     assert_eq!(recorded(&bench.api, "execution.started").await, executions);
-    assert_eq!(executions.len(), 100);
+    assert_eq!(executions.len(), CHANGES);
     let decided = all(rows("select execution_id || ':only' from pause where decision is not null").await);
     assert_eq!(recorded(&bench.api, "pause.decided").await, decided);
-    assert_eq!(decided.len(), 100);
+    assert_eq!(decided.len(), CHANGES);
     verified(&bench.api).await;
 }
 
