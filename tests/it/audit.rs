@@ -4,9 +4,9 @@ mod actions;
 mod sealing;
 mod tampering;
 
-use countersign::audit::{Chain, Entry, Head};
+use countersign::audit::{Action, Chain, Entry, Head};
 use countersign_tests::api::send;
-use countersign_tests::build::guest;
+use countersign_tests::build::{guest, root};
 use countersign_tests::{Api, Database, Host, Model};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -165,4 +165,12 @@ async fn the_rows_of_the_log_cannot_be_changed_or_deleted() {
     }
     tx.rollback().await.unwrap();
     assert_eq!(verified(&bench.api).await.seq, 3);
+}
+
+#[test]
+fn the_document_names_every_action() {
+    let document = std::fs::read_to_string(root().join("docs/audit.md")).unwrap();
+    for action in Action::ALL {
+        assert!(document.contains(&format!("`{}`", action.as_str())), "{action:?}");
+    }
 }
