@@ -1,5 +1,6 @@
 //! The API: clients write rows here, workers act on them. Knows nothing of the worker: they meet in Postgres.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,6 +19,7 @@ use crate::master_key::MasterKeys;
 
 mod agentfield;
 mod agents;
+mod audit;
 mod auth;
 mod error;
 mod events;
@@ -58,7 +60,9 @@ impl App {
 
 /// Serves the API until `stop`; then lets the requests that are under way end, for as long as it is polled.
 pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
+    // Whoever changes something is recorded with the address that it comes from.
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 /// The whole API.
@@ -73,6 +77,7 @@ fn router(app: App) -> Router {
         .merge(keys::router())
         .merge(settings::router())
         .merge(agentfield::router())
+        .merge(audit::router())
         .merge(health::router())
         .split_for_parts();
     let document = document.to_json().unwrap_or_default();

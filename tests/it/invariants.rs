@@ -62,6 +62,7 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
         "signature/agentfield.rs",
         "master_key.rs",
         "api_key.rs",
+        "audit.rs",
         "effects/pause.rs",
         "effects/ai/bounds.rs",
         "trial/answers.rs",
@@ -118,6 +119,8 @@ fn every_query_on_tenant_data_names_the_tenant() {
         "api_key",
         "webhook_secret",
         "webhook_delivery",
+        "audit_unsealed",
+        "audit_entry",
     ];
     // What serves all tenants at once: the queue, and counts for the operator.
     let queue = [

@@ -7,6 +7,7 @@ mod agentfield;
 mod decisions;
 mod approvals;
 mod secrets;
+mod audit;
 mod resume;
 mod invariants;
 mod replay;

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::executions::timestamp;
 use super::votes::with_escalated;
 use super::{Db, Result, retry};
+use crate::audit::Action;
 use crate::crash;
 
 /// What was done of a batch of pauses.
@@ -41,7 +42,6 @@ impl Db {
     ///
     /// One whose execution another transaction holds is left for the next time.
     pub async fn expire_due(&self, limit: i64) -> Result<Done> {
-        crash::point("before_expire_due");
         let count: i64 = sqlx::query_scalar(
             "with due as materialized (
                  select tenant_id, execution_id, approval_request_id from pause
@@ -60,7 +60,12 @@ impl Db {
                  where p.tenant_id = due.tenant_id and p.execution_id = due.execution_id
                    and p.approval_request_id = due.approval_request_id
                    and p.status = 'open' and p.expires_at <= clock_timestamp()
-                 returning p.tenant_id, p.execution_id
+                 returning p.tenant_id, p.execution_id, p.approval_request_id, p.decision
+             ), noted as (
+                 insert into audit_unsealed (tenant_id, actor, action, subject, details)
+                 select tenant_id, 'host', $2, execution_id || ':' || approval_request_id,
+                        '{\"decision\":' || to_json(decision)::text || '}'
+                 from expired where decision is not null
              ), woken as (
                  update execution e
                  set answers = answers + 1,
@@ -72,10 +77,11 @@ impl Db {
              select count(*) from expired",
         )
         .bind(limit)
+        .bind(Action::PauseExpired.as_str())
         .fetch_one(&self.pool)
         .await?;
-        crash::point("after_expire_due");
         if count > 0 {
+            crash::point("after_expire_due");
             self.bell.ring();
         }
         Ok(Done { count: count.unsigned_abs(), is_full: count >= limit })
@@ -126,6 +132,7 @@ impl Db {
         }) else {
             return Ok(false);
         };
+        crash::point("during_step");
         let steps = pause.timetable()?;
         let at = |place: usize| steps.get(place).map(|step| timestamp(opened.saturating_add(step.after_ms)));
         let begin = pause.steps_done.unsigned_abs() as usize;
