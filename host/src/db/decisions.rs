@@ -221,7 +221,7 @@ impl Db {
             Voted::GivenUp => self.finish_decision(tx, new, true).await,
             Voted::Recorded => self.finish_decision(tx, new, false).await,
             Voted::Duplicate => Ok(Decided::Duplicate(pause)),
-            Voted::AlreadyVoted(vote) => Ok(Decided::AlreadyVoted(vote)),
+            Voted::Otherwise(vote) => Ok(Decided::AlreadyVoted(vote)),
             Voted::NotAsked(why) => Ok(Decided::NotAsked(why)),
             Voted::Unfit(unfit) => Ok(Decided::Unfit(unfit)),
         }

@@ -374,7 +374,7 @@ async fn take_early(tx: &mut PgConnection, claim: &Claim, approval_request_id: &
             mark_decided(tx, &claim.tenant, &pause, &ballot, Some(early.decided_at)).await
         }
         Voted::Recorded | Voted::GivenUp => Ok(true),
-        Voted::Duplicate | Voted::AlreadyVoted(_) | Voted::NotAsked(_) | Voted::Unfit(_) => Ok(false),
+        Voted::Duplicate | Voted::Otherwise(_) | Voted::NotAsked(_) | Voted::Unfit(_) => Ok(false),
     }
 }
 

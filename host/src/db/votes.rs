@@ -54,7 +54,7 @@ pub(super) enum Voted {
     GivenUp,
     Duplicate,
     /// This reviewer had decided otherwise before.
-    AlreadyVoted(Box<Vote>),
+    Otherwise(Box<Vote>),
     NotAsked(NotAsked),
     Unfit(Unfit),
 }
@@ -174,11 +174,7 @@ pub(super) async fn cast(tx: &mut PgConnection, tenant: &str, pause: &Pause, bal
     let ballot =
         &Ballot { response: checked.as_ref().map_or(ballot.response, |response| response.as_deref()), ..*ballot };
     if let Some(before) = pause.votes.iter().find(|vote| is_same_person(&vote.reviewer, reviewer)) {
-        return Ok(if is_same(before, ballot) {
-            Voted::Duplicate
-        } else {
-            Voted::AlreadyVoted(Box::new(before.clone()))
-        });
+        return Ok(if is_same(before, ballot) { Voted::Duplicate } else { Voted::Otherwise(Box::new(before.clone())) });
     }
     let starter = if policy.forbid_self_approval { starter(tx, tenant, &pause.execution_id).await? } else { None };
     if starter.as_ref().is_some_and(|starter| starter.is(reviewer, ballot.via)) {
