@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use serde::Deserialize;
@@ -14,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::App;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{self, Path};
+use super::extract::{self, Json, Path};
 use super::pauses::{Checked, Outcome, check, outcome};
 use crate::approval::{REVIEWER_BYTES_MAX, is_reviewer};
 use crate::db::decisions::{Delivery, NewDecision};
