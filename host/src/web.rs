@@ -26,6 +26,7 @@ use crate::metrics;
 mod entry;
 mod field;
 mod form;
+mod members;
 mod page;
 mod refusal;
 mod shown;

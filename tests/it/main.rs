@@ -4,6 +4,7 @@ mod command;
 mod api;
 mod bad_input;
 mod decisions;
+mod links;
 mod secrets;
 mod resume;
 mod invariants;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::field::{Field, resolved};
+use super::members::members;
 use crate::execution::JSON_BYTES_MAX;
 use crate::json;
 use crate::schema::Schema;
@@ -87,6 +88,15 @@ impl Blank {
             (Some(schema), initial) => of_schema(schema, initial.as_ref()),
             (None, Some(payload)) => of_schema(&schema_of(payload), Some(payload)),
         };
+        let in_order = |layout| match layout {
+            Layout::Fields(mut fields) => {
+                let keys = order(schema, editable);
+                fields.sort_by_key(|field| keys.iter().position(|key| *key == field.key).unwrap_or(usize::MAX));
+                Layout::Fields(fields)
+            }
+            layout => layout,
+        };
+        let layout = in_order(layout);
         // One whose fields cannot be shown one by one.
         let layout = match layout {
             Layout::Nothing if json.is_some() || payload.is_some() => Layout::Json(match &payload {
@@ -170,6 +180,13 @@ fn read_object(fields: &[Field], typed: &Typed) -> Result<String, Wrong> {
         }
     }
     if wrong.is_empty() { Ok(format!("{{{}}}", members.join(","))) } else { Err(wrong) }
+}
+
+/// The keys of a form in the order in which they were written.
+fn order(schema: Option<&str>, payload: Option<&str>) -> Vec<String> {
+    let properties = schema.and_then(members).and_then(|all| all.into_iter().find(|(key, _)| key == "properties"));
+    let from = properties.map(|(_, properties)| properties.get()).or(payload);
+    from.and_then(members).unwrap_or_default().into_iter().map(|(key, _)| key).collect()
 }
 
 /// Fields for what a schema describes; nothing if it is more than fields can show.

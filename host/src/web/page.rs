@@ -112,10 +112,7 @@ impl Page {
     /// A pause that was opened. `is_asked` is whether the reviewer may decide at the stage that it is at.
     pub(super) fn new(link: &Link, pause: &Pause, is_asked: bool, now: DateTime<Utc>) -> Self {
         let pause_payload = pause.payload.as_deref().map(redact);
-        let payload = pause_payload.and_then(|text| serde_json::from_str(&text).ok()).map(|value| {
-            let (value, is_cut) = shown(&value);
-            Payload { value, is_cut }
-        });
+        let payload = pause_payload.and_then(|text| shown(&text)).map(|(value, is_cut)| Payload { value, is_cut });
         let heading = pause.title.as_deref().filter(|title| !title.trim().is_empty());
         let is_over = pause.expires_at.is_some_and(|at| at <= now);
         let votes = || pause.votes.iter().map(|vote| VoteView::of(vote, now));
@@ -204,7 +201,7 @@ impl VoteView {
 }
 
 fn response(text: Option<&str>) -> Option<Shown> {
-    text.and_then(|text| serde_json::from_str(text).ok()).map(|value| shown(&value).0)
+    text.and_then(shown).map(|(value, _)| value)
 }
 
 impl Url {

@@ -1,7 +1,9 @@
 //! JSON as people read it: objects as lists of terms, lists of like objects as tables. Pure.
 
 use askama::Template;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
+
+use super::members::members;
 
 /// How much of a document a page shows: how many values, how many characters of texts, and how deep. The rest is left
 /// out, and the page says so.
@@ -12,8 +14,8 @@ const DEPTH_MAX: usize = 12;
 /// How many columns a table may have.
 const COLUMNS_MAX: usize = 6;
 
-/// How many characters a cell of a table may have; a list with longer ones is no table.
-const CELL_CHARS_MAX: usize = 80;
+/// How many bytes a cell of a table may have; a list with longer ones is no table.
+const CELL_BYTES_MAX: usize = 80;
 
 /// A value as it is shown.
 #[derive(Debug, PartialEq, Template)]
@@ -40,40 +42,51 @@ struct Room {
     is_cut: bool,
 }
 
-/// The value as it is shown, and whether something was left out.
-pub(super) fn shown(value: &Value) -> (Shown, bool) {
+/// A JSON document as it is shown, and whether something was left out. None if it is none.
+pub(super) fn shown(text: &str) -> Option<(Shown, bool)> {
+    let value: &RawValue = serde_json::from_str(text).ok()?;
     let mut room = Room { values: VALUES_MAX, chars: CHARS_MAX, is_cut: false };
     let shown = show(value, &mut room, 0);
-    (shown, room.is_cut)
+    Some((shown, room.is_cut))
 }
 
-fn show(value: &Value, room: &mut Room, depth: usize) -> Shown {
+/// Each level is read when it is shown, so that members stay in their order, and numbers as they were written.
+fn show(value: &RawValue, room: &mut Room, depth: usize) -> Shown {
     if room.values == 0 || depth > DEPTH_MAX {
         room.is_cut = true;
         return Shown::Cut;
     }
     room.values -= 1;
-    match value {
-        Value::Null => Shown::Empty("none"),
-        Value::Bool(true) => Shown::Word("yes".into()),
-        Value::Bool(false) => Shown::Word("no".into()),
-        Value::Number(number) => Shown::Word(number.to_string()),
-        Value::String(text) if text.is_empty() => Shown::Empty("empty text"),
-        Value::String(text) => Shown::Text(room.take(text)),
-        Value::Array(list) if list.is_empty() => Shown::Empty("empty list"),
-        Value::Array(list) => match columns(list) {
-            Some(heads) => table(heads, list, room, depth),
-            None => Shown::List(some(list.iter(), room, |value, room| show(value, room, depth + 1))),
+    let text = value.get();
+    if let Some(members) = members(text) {
+        return match members.is_empty() {
+            true => Shown::Empty("empty"),
+            false => {
+                Shown::Terms(some(members, room, |(key, value), room| (room.take(&key), show(value, room, depth + 1))))
+            }
+        };
+    }
+    if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(text) {
+        return match table(&list, room, depth) {
+            Some(table) => table,
+            None if list.is_empty() => Shown::Empty("empty list"),
+            None => Shown::List(some(list, room, |value, room| show(value, room, depth + 1))),
+        };
+    }
+    match serde_json::from_str::<String>(text) {
+        Ok(text) if text.is_empty() => Shown::Empty("empty text"),
+        Ok(text) => Shown::Text(room.take(&text)),
+        Err(_) => match text {
+            "null" => Shown::Empty("none"),
+            "true" => Shown::Word("yes".into()),
+            "false" => Shown::Word("no".into()),
+            number => Shown::Word(room.take(number)),
         },
-        Value::Object(object) if object.is_empty() => Shown::Empty("empty"),
-        Value::Object(object) => {
-            Shown::Terms(some(object.iter(), room, |(key, value), room| (room.take(key), show(value, room, depth + 1))))
-        }
     }
 }
 
 /// As many as there is room for.
-fn some<T, U>(all: impl Iterator<Item = T>, room: &mut Room, show: impl Fn(T, &mut Room) -> U) -> Vec<U> {
+fn some<T, U>(all: Vec<T>, room: &mut Room, show: impl Fn(T, &mut Room) -> U) -> Vec<U> {
     let mut shown = vec![];
     for item in all {
         if room.values == 0 {
@@ -85,29 +98,32 @@ fn some<T, U>(all: impl Iterator<Item = T>, room: &mut Room, show: impl Fn(T, &m
     shown
 }
 
-/// The columns of a list of objects that all have the same few short members.
-fn columns(list: &[Value]) -> Option<Vec<&String>> {
-    let heads: Vec<&String> = list.first()?.as_object()?.keys().collect();
-    let is_short = |value: &Value| match value {
-        Value::String(text) => text.chars().count() <= CELL_CHARS_MAX && !text.contains('\n'),
-        Value::Array(_) | Value::Object(_) => false,
-        _ => true,
+/// A table, if the list is of objects that all have the same few short members.
+fn table(list: &[&RawValue], room: &mut Room, depth: usize) -> Option<Shown> {
+    if list.len() < 2 {
+        return None;
+    }
+    let rows: Vec<_> = list.iter().map(|item| members(item.get())).collect::<Option<_>>()?;
+    let heads: Vec<String> = rows[0].iter().map(|(key, _)| key.clone()).collect();
+    let is_short = |value: &RawValue| {
+        let text = value.get();
+        text.len() <= CELL_BYTES_MAX && !text.starts_with(['[', '{']) && !text.contains("\\n")
     };
-    let is_row = |object: &Map<String, Value>| {
-        object.len() == heads.len() && heads.iter().all(|head| object.get(*head).is_some_and(is_short))
-    };
-    let fits = list.len() > 1
-        && (1..=COLUMNS_MAX).contains(&heads.len())
-        && list.iter().all(|item| item.as_object().is_some_and(is_row));
-    fits.then_some(heads)
-}
-
-fn table(heads: Vec<&String>, list: &[Value], room: &mut Room, depth: usize) -> Shown {
-    let row = |item: &Value, room: &mut Room| {
-        heads.iter().map(|head| show(&item[head.as_str()], room, depth + 1)).collect::<Vec<_>>()
-    };
-    let rows = some(list.iter(), room, row);
-    Shown::Table { rows, heads: heads.into_iter().map(|head| room.take(head)).collect() }
+    let mut sorted = vec![];
+    for row in &rows {
+        let cells: Option<Vec<&RawValue>> = heads
+            .iter()
+            .map(|head| row.iter().find(|(key, value)| key == head && is_short(value)).map(|(_, value)| *value))
+            .collect();
+        sorted.push(cells.filter(|cells| cells.len() == row.len())?);
+    }
+    if !(1..=COLUMNS_MAX).contains(&heads.len()) {
+        return None;
+    }
+    let cells =
+        |row: Vec<&RawValue>, room: &mut Room| row.into_iter().map(|value| show(value, room, depth + 1)).collect();
+    let rows = some(sorted, room, cells);
+    Some(Shown::Table { rows, heads: heads.iter().map(|head| room.take(head)).collect() })
 }
 
 impl Room {
@@ -132,7 +148,7 @@ mod tests {
     #[test]
     fn markup_in_a_document_is_text() {
         let value = json!({"<b>": "<script>alert(1)</script>", "rows": [{"<i>": "\"&'"}, {"<i>": "<img>"}]});
-        let html = shown(&value).0.render().unwrap();
+        let html = shown(&value.to_string()).unwrap().0.render().unwrap();
         for markup in ["<b>", "<i>", "<script", "<img", "\"&'"] {
             assert!(!html.contains(markup), "{html}");
         }
@@ -144,10 +160,19 @@ mod tests {
         let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
         let (many, long) = (json!(vec![json!({"a": 1, "b": [1]}); 5_000]), json!("x".repeat(CHARS_MAX + 1)));
         for value in [deep, many, json!([long]), json!(vec![json!({"a": 1}); 5_000])] {
-            let (shown, is_cut) = shown(&value);
+            let (shown, is_cut) = shown(&value.to_string()).unwrap();
             assert!(is_cut);
             assert!(shown.render().unwrap().len() < 2 * CHARS_MAX);
         }
-        assert!(!shown(&json!({"a": ["b", 1, null, true, {}]})).1);
+        assert!(!shown(r#"{"a": ["b", 1, null, true, {}]}"#).unwrap().1);
+    }
+
+    #[test]
+    fn members_stay_in_their_order_and_numbers_to_the_digit() {
+        let html =
+            shown(r#"{"z": 129.90, "a": [{"y": 1.0, "b": "x"}, {"b": "y", "y": 2}]}"#).unwrap().0.render().unwrap();
+        let places = ["z", "129.90", "a", "y", "b", "1.0"].map(|part| html.find(&format!(">{part}<")));
+        assert!(places.is_sorted() && places[0].is_some(), "{html}");
+        assert!(html.contains("<table>"), "{html}");
     }
 }

@@ -17,6 +17,7 @@ fn allowed(method: &str, path: &str) -> Option<&'static [&'static str]> {
         Some("agents") => &["operator", "deployer"],
         Some("executions") if reads => &["operator", "deployer", "runner"],
         Some("executions") => &["operator", "runner"],
+        Some("pauses") if path.ends_with("/links") => &["operator"],
         Some("pauses") if reads => &["operator", "runner", "reviewer"],
         Some("pauses") => &["operator", "reviewer"],
         Some("keys" | "secrets") => &["operator"],
@@ -40,6 +41,7 @@ async fn call(api: &Api, method: &str, path: &str, with_key: bool) -> Reply {
         "/v1/keys" => request.json(&json!({"name": "made by the test", "role": "reviewer"})),
         "/v1/secrets" => request.json(&json!({})),
         "/v1/pauses/{id}/decision" => request.json(&json!({"decision": "approved"})),
+        "/v1/pauses/{id}/links" => request.json(&json!({"reviewer": "zoe"})),
         _ => request,
     })
     .await

@@ -148,6 +148,17 @@ fn what_fields_cannot_show_is_json() {
 }
 
 #[test]
+fn fields_are_in_the_order_in_which_they_were_written() {
+    let keys = |blank: &Blank| {
+        let Layout::Fields(fields) = &blank.layout else { panic!("{:?}", blank.layout) };
+        fields.iter().map(|field| field.key.clone()).collect::<Vec<_>>()
+    };
+    let schema = r#"{"properties": {"z": {"type": "string"}, "a": {"type": "string"}, "m": {"type": "string"}}}"#;
+    assert_eq!(keys(&Blank::new(Some(schema), None)), ["z", "a", "m"]);
+    assert_eq!(keys(&Blank::new(None, Some(r#"{"z": 1, "a": "x", "m": true}"#))), ["z", "a", "m"]);
+}
+
+#[test]
 fn a_body_with_too_many_parts_is_refused() {
     let body = |parts: usize| (0..parts).map(|n| format!("{n}=1&")).collect::<String>();
     assert!(Typed::parse(body(PARTS_MAX).as_bytes()).is_some());
