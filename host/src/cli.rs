@@ -28,6 +28,7 @@ mod project;
 mod reference;
 mod replay;
 mod run;
+mod settings;
 mod show;
 mod sign;
 mod table;
@@ -146,6 +147,9 @@ enum Command {
     /// Make, list and revoke the secrets that sign webhooks, and encrypt them anew
     #[command(subcommand)]
     Secrets(keys::SecretsCommand),
+    /// Show and change what a tenant has switched on
+    #[command(subcommand)]
+    Settings(settings::SettingsCommand),
     /// Sign a webhook's body on standard input and print the headers
     Sign(sign::SignArgs),
     /// Make tenants; works on the database, not through the API
@@ -219,6 +223,7 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
         Command::Cancel(args) => executions::cancel(&args, &client()?, out).await?,
         Command::Keys(command) => keys::keys(&command, &client()?, out).await?,
         Command::Secrets(command) => keys::secrets(command, client, out).await?,
+        Command::Settings(command) => settings::settings(&command, &client()?, out).await?,
         Command::Sign(args) => sign::sign(&args, out)?,
     }
     Ok(Exit::Ok)

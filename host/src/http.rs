@@ -19,6 +19,7 @@ use crate::link::Links;
 use crate::master_key::MasterKeys;
 use crate::web;
 
+mod agentfield;
 mod agents;
 mod auth;
 mod error;
@@ -30,6 +31,7 @@ mod journal;
 mod keys;
 mod links;
 mod pauses;
+mod settings;
 mod unread;
 mod webhooks;
 
@@ -75,6 +77,8 @@ fn router(app: App) -> Router {
         .merge(links::router())
         .merge(webhooks::router())
         .merge(keys::router())
+        .merge(settings::router())
+        .merge(agentfield::router())
         .merge(health::router())
         .split_for_parts();
     let document = document.to_json().unwrap_or_default();

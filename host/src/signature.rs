@@ -11,6 +11,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+pub mod agentfield;
+
 /// How far a webhook's timestamp may be from now, either way, in seconds.
 pub const TOLERANCE_SECONDS: u64 = 300;
 

@@ -1,5 +1,7 @@
 //! `kill -9` at every point of the host that has a name: whatever was in hand, the end is as if nothing had happened.
 
+mod approvals;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Mutex;
@@ -307,7 +309,7 @@ async fn a_pause_that_expires_while_its_host_is_killed_expires_once() {
 fn every_crash_point_of_the_host_is_named_here() {
     let mut found = BTreeSet::new();
     collect_points(&root().join("host/src"), &mut found);
-    let tested = REVIEW_POINTS.iter().map(|(point, ..)| *point).chain(EXPIRY_POINTS);
+    let tested = REVIEW_POINTS.iter().map(|(point, ..)| *point).chain(EXPIRY_POINTS).chain(approvals::POINTS);
     assert_eq!(found, tested.map(ToOwned::to_owned).collect());
 }
 

@@ -46,6 +46,8 @@ fn only_db_mentions_sqlx_only_http_and_web_axum_only_guest_wasmtime() {
     // The demo's model is a server of its own, as a user's would be.
     assert_eq!(trespassers("axum", &["http", "web", "cli/demo/model"]), [""; 0]);
     assert_eq!(trespassers("askama", &["web"]), [""; 0]);
+    // What leaves the API is redacted by a `Json` of its own, but for a link that was just made.
+    assert_eq!(trespassers("axum::Json", &["http/links", "cli/demo/model"]), [""; 0]);
     assert_eq!(trespassers("wasmtime", &["guest"]), [""; 0]);
 }
 
@@ -56,8 +58,11 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
         "journal.rs",
         "json.rs",
         "decision.rs",
+        "approval.rs",
         "schema.rs",
+        "schema/defaults.rs",
         "signature.rs",
+        "signature/agentfield.rs",
         "master_key.rs",
         "api_key.rs",
         "link.rs",
@@ -116,6 +121,10 @@ fn every_query_on_tenant_data_names_the_tenant() {
         "journal_entry",
         "log_line",
         "pause",
+        "vote",
+        "reviewer",
+        "review_group",
+        "review_group_member",
         "api_key",
         "webhook_secret",
         "webhook_delivery",
@@ -126,6 +135,7 @@ fn every_query_on_tenant_data_names_the_tenant() {
         "lease_until < now()",
         "worker = $1",
         "min(wake_at)",
+        "min(next_at)",
         "min(opened_at)",
         "group by master_key",
     ];

@@ -3,7 +3,9 @@
 mod command;
 mod api;
 mod bad_input;
+mod agentfield;
 mod decisions;
+mod approvals;
 mod links;
 mod secrets;
 mod resume;

@@ -26,9 +26,22 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// `error.code`, or nothing.
+    /// `error.code`, or nothing. On AgentField's routes `error` itself is the code.
     pub fn code(&self) -> &str {
-        self.body["error"]["code"].as_str().unwrap_or_default()
+        let error = &self.body["error"];
+        error["code"].as_str().or(error.as_str()).unwrap_or_default()
+    }
+
+    /// What is wrong, for people.
+    pub fn message(&self) -> &str {
+        let error = if self.body["error"].is_object() { &self.body["error"] } else { &self.body };
+        error["message"].as_str().unwrap_or_default()
+    }
+
+    /// Whose fault it is.
+    pub fn blame(&self) -> &str {
+        let error = if self.body["error"].is_object() { &self.body["error"] } else { &self.body };
+        error["blame"].as_str().unwrap_or_default()
     }
 
     /// The body, if the status is the one expected.

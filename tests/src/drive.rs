@@ -86,7 +86,9 @@ fn answer(ask: &Ask) -> Answer {
             response: None,
             reviewer: Some("Ann".into()),
             decided_at_ms: STARTED,
+            votes: vec![],
         })),
+        Ask::ReviewLink { .. } => Answer::Link(Ok("https://countersign.invalid/r/x".into())),
         Ask::Call { input, .. } => Answer::Call(Ok(input.clone())),
         Ask::Sleep { .. } => Answer::Slept,
     }

@@ -176,6 +176,16 @@ impl Host {
         line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("in KiB") * 1024
     }
 
+    /// The processor time that it has used so far.
+    pub fn cpu(&self) -> std::time::Duration {
+        let pid = self.child.as_ref().expect("the host runs").id();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("Linux");
+        // After the name in parentheses, the 12th and 13th are user and system time, in ticks of 10 ms.
+        let fields = stat.rsplit_once(')').expect("a process has a name").1.split_whitespace().skip(11).take(2);
+        let ticks: u64 = fields.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        std::time::Duration::from_millis(ticks * 10)
+    }
+
     /// What it wrote to its log, over all its lives.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("no panic under this lock").clone()

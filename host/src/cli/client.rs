@@ -109,6 +109,11 @@ impl Client {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
+    /// `PUT path` with a body of JSON.
+    pub(crate) async fn put(&self, path: &str, body: &impl serde::Serialize) -> Result<Reply, Failure> {
+        self.send(self.request(Method::PUT, path).json(body)).await
+    }
+
     /// Every page of the list at `path`, as one page that is the last.
     pub(crate) async fn list(&self, path: &str) -> Result<Reply, Failure> {
         let mut items = Vec::new();

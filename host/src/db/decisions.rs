@@ -163,6 +163,7 @@ impl Db {
         .fetch_optional(&mut *tx)
         .await?;
         let Some(finished) = finished else { return Ok(Decided::NotFound) };
+        crash::point("during_decide");
         let pause = find(&mut tx, new.tenant, new.execution, new.approval_request_id).await?;
         if let Some(delivery) = new.delivery
             && let Some(same) = delivered(&mut tx, new.tenant, &delivery).await?
@@ -197,6 +198,7 @@ impl Db {
                 Err(unfit) => Voted::Unfit(unfit),
             }
         };
+        crash::point("during_decide");
         match voted {
             Voted::Decides(response) => {
                 ballot.response = response.as_deref();
@@ -251,6 +253,7 @@ impl Db {
         new: &NewDecision<'_>,
         is_answer: bool,
     ) -> Result<Decided> {
+        crash::point("during_decide");
         if let Some(delivery) = new.delivery {
             let first = sqlx::query(
                 "insert into webhook_delivery (tenant_id, webhook_id, body_sha256, execution_id, approval_request_id)
@@ -268,6 +271,7 @@ impl Db {
                 return Ok(Decided::WebhookIdReused);
             }
         }
+        crash::point("during_decide");
         if is_answer {
             wake(&mut tx, new.tenant, new.execution).await?;
         }

@@ -205,6 +205,23 @@ impl Db {
         .await?)
     }
 
+    /// The execution that a client started, from which this one was called, directly or not; itself, if it was not.
+    pub async fn root_of(&self, tenant: &str, id: &str) -> Result<Option<String>> {
+        Ok(sqlx::query_scalar(
+            "with recursive line (id, parent) as (
+                 select execution_id, parent_id from execution where tenant_id = $1 and execution_id = $2
+                 union all
+                 select e.execution_id, e.parent_id
+                 from execution e join line on e.tenant_id = $1 and e.execution_id = line.parent
+             )
+             select id from line where parent is null",
+        )
+        .bind(tenant)
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
     /// Newest first, without inputs and results.
     pub async fn list_executions(&self, tenant: &str, filter: &Filter<'_>, limit: i64) -> Result<Page<Execution>> {
         let items = sqlx::query_as(

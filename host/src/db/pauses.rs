@@ -186,6 +186,16 @@ impl Db {
         find(&mut connection, tenant, execution, approval_request_id).await
     }
 
+    /// The pause of an execution that was closed last: decided, expired or withdrawn.
+    pub async fn last_closed_pause(&self, tenant: &str, execution: &str) -> Result<Option<Pause>> {
+        let text = format!(
+            "select {COLUMNS} from pause p join execution e using (tenant_id, execution_id)
+             where tenant_id = $1 and execution_id = $2 and p.status in ('decided', 'expired', 'cancelled')
+             order by coalesce(p.decided_at, p.opened_at) desc, p.op desc limit 1"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(tenant).bind(execution).fetch_optional(&self.pool).await?)
+    }
+
     /// Oldest first; without a status, of every status.
     pub async fn list_pauses(&self, tenant: &str, filter: &Filter<'_>, limit: i64) -> Result<Page<Pause>> {
         let text = format!(

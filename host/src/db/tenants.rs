@@ -139,6 +139,26 @@ impl Db {
         .await?)
     }
 
+    /// Whether the tenant takes AgentField's webhooks that are signed without a time. False if there is no such tenant.
+    pub async fn takes_bare_signatures(&self, tenant: &str) -> Result<bool> {
+        let takes: Option<bool> =
+            sqlx::query_scalar("select agentfield_bare_signatures from tenant where tenant_id = $1")
+                .bind(tenant)
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(takes.unwrap_or(false))
+    }
+
+    /// Once this returns, no host takes them any more, or every host does.
+    pub async fn take_bare_signatures(&self, tenant: &str, takes: bool) -> Result<()> {
+        sqlx::query("update tenant set agentfield_bare_signatures = $2 where tenant_id = $1")
+            .bind(tenant)
+            .bind(takes)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// The secrets in force, oldest first.
     pub async fn list_secrets(&self, tenant: &str) -> Result<Vec<Secret>> {
         Ok(sqlx::query_as(

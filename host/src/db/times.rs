@@ -41,7 +41,6 @@ impl Db {
     ///
     /// One whose execution another transaction holds is left for the next time.
     pub async fn expire_due(&self, limit: i64) -> Result<Done> {
-        crash::point("before_expire_due");
         let count: i64 = sqlx::query_scalar(
             "with due as materialized (
                  select tenant_id, execution_id, approval_request_id from pause
@@ -74,8 +73,8 @@ impl Db {
         .bind(limit)
         .fetch_one(&self.pool)
         .await?;
-        crash::point("after_expire_due");
         if count > 0 {
+            crash::point("after_expire_due");
             self.bell.ring();
         }
         Ok(Done { count: count.unsigned_abs(), is_full: count >= limit })
@@ -126,6 +125,7 @@ impl Db {
         }) else {
             return Ok(false);
         };
+        crash::point("during_step");
         let steps = pause.timetable()?;
         let at = |place: usize| steps.get(place).map(|step| timestamp(opened.saturating_add(step.after_ms)));
         let begin = pause.steps_done.unsigned_abs() as usize;

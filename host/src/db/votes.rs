@@ -11,6 +11,7 @@ use super::executions::unreadable;
 use super::pauses::{NewPause, Pause, check};
 use super::{Db, Result};
 use crate::approval::{Cast, Policy, Standing, Step, VOTES_BYTES_MAX, is_same_person, standing};
+use crate::crash;
 use crate::decision::Unfit;
 
 /// What one reviewer decided, as its row has it.
@@ -194,6 +195,7 @@ pub(super) async fn cast(tx: &mut PgConnection, tenant: &str, pause: &Pause, bal
         return Ok(Voted::Unfit(Unfit::TooMuch));
     }
     keep(tx, tenant, pause, reviewer, ballot).await?;
+    crash::point("during_decide");
     let decides = || Ok(Voted::Decides(ballot.response.map(Into::into)));
     // Of whom nobody can come any more, since each decides once, and who started it perhaps never.
     let spent = |name: &str| {

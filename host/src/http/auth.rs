@@ -68,16 +68,9 @@ impl Caller {
     pub(super) fn via(&self) -> String {
         format!("key:{}", self.key_id)
     }
-}
 
-impl FromRequestParts<App> for Caller {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(header), None) = (headers.next(), headers.next()) else { return Err(Error::Unauthenticated) };
-        let key = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        let text = key.ok_or(Error::Unauthenticated)?;
+    /// The bearer of this key.
+    pub(super) async fn of_key(app: &App, text: &str) -> Result<Self> {
         let (digest, asked) = (Sha256::digest(text).into(), Instant::now());
         if let Some((found, caller)) = app.good_keys.lock().get(&digest)
             && found.elapsed() < TRUST
@@ -96,6 +89,17 @@ impl FromRequestParts<App> for Caller {
         // As old as the question, not as the answer: a key may have been revoked in between.
         app.good_keys.lock().put(digest, (asked, caller.clone()));
         Ok(caller)
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(header), None) = (headers.next(), headers.next()) else { return Err(Error::Unauthenticated) };
+        let key = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+        Self::of_key(app, key.ok_or(Error::Unauthenticated)?).await
     }
 }
 

@@ -152,21 +152,26 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let (status, code, message, blame, with) = self.parts();
-        let mut body = json!({ "error": { "code": code, "message": message, "blame": blame } });
-        if let Some(with) = with {
-            body[with.0] = with.1;
-        }
-        let mut response = (status, Json(body)).into_response();
-        match status {
-            StatusCode::UNAUTHORIZED => {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            _ => {}
-        }
-        response
+        respond(self, |code, message, blame| json!({ "error": { "code": code, "message": message, "blame": blame } }))
     }
+}
+
+/// The answer to a request that failed, its body in any shape.
+pub(super) fn respond(error: Error, shape: impl FnOnce(&'static str, String, Blame) -> Value) -> Response {
+    let (status, code, message, blame, with) = error.parts();
+    let mut body = shape(code, message, blame);
+    if let Some(with) = with {
+        body[with.0] = with.1;
+    }
+    let mut response = (status, Json(body)).into_response();
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        _ => {}
+    }
+    response
 }

@@ -28,7 +28,7 @@ use crate::schema::Schema;
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 
 /// The longest that a request with `Prefer: wait=N` waits.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// How often such a request looks by itself.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -169,29 +169,7 @@ async fn start(
     let key = idempotency_key(&headers)?;
     let target: Target = new.target.parse().map_err(|why| Error::invalid(format!("`target`: {why}")))?;
     let input = new.input.as_deref().map_or(Ok("null"), |input| document("input", input))?;
-    let version = startable(&app, &caller, &target, input).await?;
-
-    let request = Sha256::digest(format!("{target}\0{input}"));
-    let id = random::execution_id();
-    let by = caller.via();
-    let new = NewExecution {
-        tenant: &caller.tenant,
-        id: &id,
-        target: &target,
-        version,
-        input,
-        seed: random::bytes32(),
-        idempotency: key.map(|key| Idempotency { key, request_sha256: &request }),
-        by: &by,
-    };
-    let (id, found) = match app.db.start_execution(&new).await? {
-        Started::Created => (id.clone(), false),
-        Started::Found(id) => (id, true),
-        Started::KeyReused => {
-            let why = "this Idempotency-Key was used for another request; choose a fresh one";
-            return Err(Error::Conflict("idempotency_key_reused", why.into(), None));
-        }
-    };
+    let (id, found) = begin(&app, &caller, &target, input, key).await?;
     let execution = wait_until_finished(&app, &caller.tenant, &id, wait).await?;
     // Who does not ask to wait is always told the same, however fast the execution is.
     let waited = !wait.is_zero() && execution.status.is_finished();
@@ -201,6 +179,38 @@ async fn start(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// Starts an execution; its id, and whether the same request had come before.
+pub(super) async fn begin(
+    app: &App,
+    caller: &Caller,
+    target: &Target,
+    input: &str,
+    key: Option<&str>,
+) -> Result<(String, bool)> {
+    let version = startable(app, caller, target, input).await?;
+    let request = Sha256::digest(format!("{target}\0{input}"));
+    let id = random::execution_id();
+    let by = caller.via();
+    let new = NewExecution {
+        tenant: &caller.tenant,
+        id: &id,
+        target,
+        version,
+        input,
+        seed: random::bytes32(),
+        idempotency: key.map(|key| Idempotency { key, request_sha256: &request }),
+        by: &by,
+    };
+    match app.db.start_execution(&new).await? {
+        Started::Created => Ok((id, false)),
+        Started::Found(id) => Ok((id, true)),
+        Started::KeyReused => {
+            let why = "this Idempotency-Key was used for another request; choose a fresh one";
+            Err(Error::Conflict("idempotency_key_reused", why.into(), None))
+        }
+    }
 }
 
 /// The version that an execution of `target` starts on, if the function takes this input.
@@ -224,7 +234,7 @@ async fn startable(app: &App, caller: &Caller, target: &Target, input: &str) -> 
     Ok(row.version)
 }
 
-fn preferred_wait(headers: &HeaderMap) -> Result<Duration> {
+pub(super) fn preferred_wait(headers: &HeaderMap) -> Result<Duration> {
     let mut wait = Duration::ZERO;
     for value in headers.get_all("prefer") {
         let preferences = value.to_str().unwrap_or_default().split(',');
@@ -236,7 +246,7 @@ fn preferred_wait(headers: &HeaderMap) -> Result<Duration> {
     Ok(wait)
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
     let mut keys = headers.get_all("idempotency-key").iter();
     let (Some(key), more) = (keys.next(), keys.next()) else { return Ok(None) };
     let key = key.to_str().unwrap_or_default();
@@ -248,7 +258,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
     Err(Error::invalid(format!("`Idempotency-Key`: one, 1 to {bound} visible ASCII characters")))
 }
 
-async fn wait_until_finished(app: &App, tenant: &str, id: &str, wait: Duration) -> Result<Execution> {
+pub(super) async fn wait_until_finished(app: &App, tenant: &str, id: &str, wait: Duration) -> Result<Execution> {
     let deadline = tokio::time::Instant::now() + wait;
     let mut bell = app.db.bell().listen();
     loop {
@@ -301,12 +311,18 @@ async fn show(State(app): State<App>, caller: Caller, Path(id): Path<String>) ->
 #[utoipa::path(post, path = "/v1/executions/{id}/cancel", params(("id" = String, Path)),
     responses((status = 200, body = Execution), (status = "4XX", body = ErrorBody)))]
 async fn cancel(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Json<Execution>> {
+    end(&app, &caller, &id).await?;
+    Ok(Json(find(&app, &caller.tenant, &id).await?))
+}
+
+/// Cancels an execution, if the caller may.
+pub(super) async fn end(app: &App, caller: &Caller, id: &str) -> Result<()> {
     caller.may(Action::Run)?;
-    if !is_execution_id(&id) {
+    if !is_execution_id(id) {
         return Err(Error::no_execution());
     }
-    match app.db.cancel_execution(&caller.tenant, &id).await? {
-        Cancelled::Done => Ok(Json(find(&app, &caller.tenant, &id).await?)),
+    match app.db.cancel_execution(&caller.tenant, id).await? {
+        Cancelled::Done => Ok(()),
         Cancelled::NotFound => Err(Error::no_execution()),
         Cancelled::AlreadyFinished => {
             let why = "this execution has finished; there is nothing to cancel";

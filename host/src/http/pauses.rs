@@ -114,6 +114,22 @@ impl From<votes::Vote> for Vote {
     }
 }
 
+impl Pause {
+    pub(super) fn execution(&self) -> &str {
+        &self.execution
+    }
+
+    /// Whether it still takes decisions.
+    pub(super) fn is_open(&self) -> bool {
+        self.status == "open"
+    }
+
+    /// What was decided, if it is.
+    pub(super) fn decided(&self) -> Option<&str> {
+        self.decision.as_ref().map(|decision| decision.decision.as_str())
+    }
+}
+
 impl From<pauses::Pause> for Pause {
     fn from(row: pauses::Pause) -> Self {
         let decision = row.decision.map(|decision| Decision {
@@ -260,8 +276,8 @@ struct NewBody {
 pub(super) struct Outcome {
     /// `accepted`; `recorded` if it is a vote, and does not decide the pause; or `duplicate` if it had been decided, or
     /// voted, just so before.
-    outcome: &'static str,
-    pause: Pause,
+    pub(super) outcome: &'static str,
+    pub(super) pause: Pause,
 }
 
 /// Decides a pause. The decision is durable before the answer; the first one wins.

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,15 +17,16 @@ use super::extract::{self, Json, Path};
 use super::pauses::{Checked, Outcome, check, outcome};
 use crate::approval::{REVIEWER_BYTES_MAX, is_reviewer};
 use crate::db::decisions::{Delivery, NewDecision};
-use crate::db::pauses::Filter;
+use crate::db::pauses::{Filter, Pause};
 use crate::execution::{is_approval_request_id, is_execution_id, is_tenant, pause_id, split_pause_id};
-use crate::signature::{self, Headers, Secret};
+use crate::master_key::Unreadable;
+use crate::signature::{self, Headers, Invalid, Secret};
 
 /// Largest body of a signed webhook, in bytes: all of it is read before anything is known of its sender.
-const WEBHOOK_BYTES_MAX: usize = 256 << 10;
+pub(super) const WEBHOOK_BYTES_MAX: usize = 256 << 10;
 
 /// How many candidates an ambiguous decision is shown.
-const CANDIDATES_SHOWN: i64 = 20;
+pub(super) const CANDIDATES_SHOWN: i64 = 20;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(decide))
@@ -63,10 +64,7 @@ async fn decide(State(app): State<App>, Path(tenant): Path<String>, request: Req
     let Checked { decision, feedback, response } =
         check(&new.decision, new.feedback.as_deref(), new.response.as_deref())?;
     let reviewer = new.reviewer.as_deref();
-    if reviewer.is_some_and(|reviewer| !is_reviewer(reviewer)) {
-        let why = format!("`reviewer` is 1 to {REVIEWER_BYTES_MAX} bytes, no `@` first, no control characters");
-        return Err(Error::invalid(why));
-    }
+    let reviewer = reviewer.map(claimed).transpose()?;
     let (via, body_sha256) = (format!("webhook:{webhook_id}"), Sha256::digest(&body));
     let new = NewDecision {
         tenant: &tenant,
@@ -83,6 +81,15 @@ async fn decide(State(app): State<App>, Path(tenant): Path<String>, request: Req
     outcome(app.db.decide(&new).await?)
 }
 
+/// The name of a reviewer as the sender claims it.
+pub(super) fn claimed(reviewer: &str) -> Result<&str> {
+    if is_reviewer(reviewer) {
+        return Ok(reviewer);
+    }
+    let why = format!("`reviewer` is 1 to {REVIEWER_BYTES_MAX} bytes, no `@` first, no control characters");
+    Err(Error::invalid(why))
+}
+
 /// Checks the signature, and returns the id that it covers. All that can be wrong looks the same from outside.
 async fn verify<'a>(app: &App, tenant: &str, headers: &'a HeaderMap, body: &[u8]) -> Result<&'a str> {
     let one = |name: &str| {
@@ -94,26 +101,50 @@ async fn verify<'a>(app: &App, tenant: &str, headers: &'a HeaderMap, body: &[u8]
     };
     let signed =
         Headers { id: one("webhook-id")?, timestamp: one("webhook-timestamp")?, signature: one("webhook-signature")? };
-    if !is_tenant(tenant) {
-        return Err(Error::InvalidSignature);
-    }
-    let (mut secrets, mut unreadable): (Vec<Secret>, _) = (vec![], None);
-    for row in app.db.webhook_secrets(tenant).await? {
-        match app.master_keys.decrypt(&row.tenant_id, &row.secret_id, &row.encrypted) {
-            Ok(secret) => secrets.push(secret),
-            Err(why) => unreadable = Some((row.secret_id, why)),
+    let secrets = Secrets::of(app, tenant).await?;
+    signature::verify(&secrets.usable, &signed, body, now_seconds()).map_err(|invalid| secrets.refuse(&invalid))?;
+    Ok(signed.id)
+}
+
+/// What a tenant's webhooks may be signed with.
+pub(super) struct Secrets<'a> {
+    tenant: &'a str,
+    pub(super) usable: Vec<Secret>,
+    /// One that cannot be decrypted, and why.
+    unreadable: Option<(String, Unreadable)>,
+}
+
+impl<'a> Secrets<'a> {
+    /// Those in force.
+    pub(super) async fn of(app: &App, tenant: &'a str) -> Result<Self> {
+        if !is_tenant(tenant) {
+            return Err(Error::InvalidSignature);
         }
+        let (mut usable, mut unreadable) = (vec![], None);
+        for row in app.db.webhook_secrets(tenant).await? {
+            match app.master_keys.decrypt(&row.tenant_id, &row.secret_id, &row.encrypted) {
+                Ok(secret) => usable.push(secret),
+                Err(why) => unreadable = Some((row.secret_id, why)),
+            }
+        }
+        Ok(Self { tenant, usable, unreadable })
     }
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    signature::verify(&secrets, &signed, body, now).map_err(|invalid| {
+
+    /// Logs why a signature was refused, which its sender is not told.
+    pub(super) fn refuse(&self, invalid: &Invalid) -> Error {
+        let tenant = self.tenant;
         // One of them will do: any stranger may cause this line.
-        if let Some((id, why)) = unreadable {
+        if let Some((id, why)) = &self.unreadable {
             tracing::warn!(tenant.id = tenant, secret.id = id, %why, "a webhook secret cannot be decrypted");
         }
         tracing::info!(tenant.id = tenant, reason = invalid.reason(), "refused a webhook");
         Error::InvalidSignature
-    })?;
-    Ok(signed.id)
+    }
+}
+
+/// Unix seconds by this host's clock.
+pub(super) fn now_seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// The execution and the name of the pause that a decision is for.
@@ -129,16 +160,19 @@ async fn addressed(app: &App, tenant: &str, webhook_id: &str, new: &NewBody) -> 
             }
             Ok((execution.clone(), name.clone()))
         }
-        (None, None, Some(name)) => {
-            // Looked for first, because the same delivery may be deciding it right now.
-            let open = only_open(app, tenant, name).await;
-            // The pause that it decided is not open any more.
-            app.db.delivered_to(tenant, webhook_id).await?.map_or(open, Ok)
-        }
+        (None, None, Some(name)) => by_name(app, tenant, webhook_id, name).await,
         _ => Err(Error::invalid(
             "send `pause_id`, or `execution_id` and `approval_request_id`, or `approval_request_id` alone",
         )),
     }
+}
+
+/// The execution and the name of the only open pause that bears this name, or that this delivery has decided before.
+pub(super) async fn by_name(app: &App, tenant: &str, webhook_id: &str, name: &str) -> Result<(String, String)> {
+    // Looked for first, because the same delivery may be deciding it right now.
+    let open = only_open(app, tenant, name).await;
+    // The pause that it decided is not open any more.
+    app.db.delivered_to(tenant, webhook_id).await?.map_or(open, Ok)
 }
 
 async fn only_open(app: &App, tenant: &str, name: &str) -> Result<(String, String)> {
@@ -150,11 +184,12 @@ async fn only_open(app: &App, tenant: &str, name: &str) -> Result<(String, Strin
     match open.len() {
         0 => Err(Error::no_pause()),
         1 => Ok((open.remove(0).execution_id, name.into())),
-        _ => {
-            let ids: Vec<Value> =
-                open.iter().map(|pause| json!(pause_id(&pause.execution_id, &pause.approval_request_id))).collect();
-            let why = "several open pauses bear this approval_request_id; name one by `pause_id`";
-            Err(Error::Conflict("ambiguous_pause", why.into(), Some(Box::new(("candidates", Value::Array(ids))))))
-        }
+        _ => Err(ambiguous("several open pauses bear this approval_request_id; name one by `pause_id`", &open)),
     }
+}
+
+/// The error for a decision that could be for any of these pauses.
+pub(super) fn ambiguous(why: &str, open: &[Pause]) -> Error {
+    let ids = open.iter().map(|pause| json!(pause_id(&pause.execution_id, &pause.approval_request_id)));
+    Error::Conflict("ambiguous_pause", why.into(), Some(Box::new(("candidates", ids.collect()))))
 }

@@ -10,9 +10,12 @@ use serde_json::{Value, json};
 use super::Bench;
 
 /// Every route of the host.
-const ROUTES: [&str; 26] = [
+const ROUTES: [&str; 37] = [
     "DELETE /v1/keys/{id}",
     "DELETE /v1/secrets/{id}",
+    "GET /api/v1/agents/{agent}/executions/{execution_id}/approval-status",
+    "GET /api/v1/executions/{execution_id}",
+    "GET /api/v1/executions/{execution_id}/approval-status",
     "GET /healthz",
     "GET /metrics",
     "GET /readyz",
@@ -28,6 +31,13 @@ const ROUTES: [&str; 26] = [
     "GET /v1/pauses",
     "GET /v1/pauses/{id}",
     "GET /v1/secrets",
+    "GET /v1/settings/agentfield",
+    "POST /api/v1/execute/async/{target}",
+    "POST /api/v1/execute/{target}",
+    "POST /api/v1/executions/{execution_id}/approval-response",
+    "POST /api/v1/executions/{execution_id}/cancel",
+    "POST /api/v1/webhooks/approval-response",
+    "POST /api/v1/webhooks/approval-response/{tenant}",
     "POST /v1/agents/{agent}/versions/{version}/activate",
     "POST /v1/executions",
     "POST /v1/executions/{id}/cancel",
@@ -36,6 +46,7 @@ const ROUTES: [&str; 26] = [
     "POST /v1/secrets",
     "POST /v1/webhooks/{tenant}",
     "PUT /v1/agents/{agent}",
+    "PUT /v1/settings/agentfield",
     // The only one that does not describe itself.
     "GET /openapi.json",
 ];
@@ -55,8 +66,10 @@ async fn the_document_describes_every_route_and_no_other() {
     assert_eq!(described, expected);
 
     // What the sources route, they document: there is no other way to add a route but one.
-    let sources = std::fs::read_dir(root().join("host/src/http")).unwrap();
-    for file in sources.map(|file| file.unwrap().path()) {
+    let http = root().join("host/src/http");
+    let sources = [http.clone(), http.join("agentfield")].map(|folder| std::fs::read_dir(folder).unwrap());
+    let sources = sources.into_iter().flatten().map(|file| file.unwrap().path());
+    for file in sources.filter(|path| path.is_file()) {
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(!text.contains(".route("), "{}: routes are added by routes!(…)", file.display());
     }
@@ -151,6 +164,15 @@ async fn every_answer_has_the_form_that_the_document_gives_it() {
         (&format!("/v1/pauses/{pause}"), "/v1/pauses/{id}", "200"),
         ("/v1/keys", "/v1/keys", "200"),
         ("/v1/secrets", "/v1/secrets", "200"),
+        ("/v1/settings/agentfield", "/v1/settings/agentfield", "200"),
+        (&format!("/api/v1/executions/{id}"), "/api/v1/executions/{execution_id}", "200"),
+        (&format!("/api/v1/executions/{failed}"), "/api/v1/executions/{execution_id}", "200"),
+        (
+            &format!("/api/v1/executions/{id}/approval-status"),
+            "/api/v1/executions/{execution_id}/approval-status",
+            "200",
+        ),
+        ("/api/v1/executions/exec_none", "/api/v1/executions/{execution_id}", "4XX"),
         ("/healthz", "/healthz", "200"),
         (nothing, "/v1/executions/{id}", "4XX"),
         ("/v1/executions?limit=0", "/v1/executions", "4XX"),

@@ -9,6 +9,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::{Victim, assert_error, deep, nowhere};
+use crate::agentfield;
 
 const REQUESTS: u64 = 1_500;
 
@@ -83,7 +84,7 @@ impl Dice {
 
     /// An object with fields that some route knows.
     fn object(&mut self, depth: usize) -> Value {
-        const FIELDS: [&str; 14] = [
+        const FIELDS: [&str; 17] = [
             "target",
             "input",
             "name",
@@ -96,6 +97,9 @@ impl Dice {
             "pause_id",
             "execution_id",
             "approval_request_id",
+            "requestId",
+            "type",
+            "data",
             "x",
             "",
         ];
@@ -108,6 +112,10 @@ impl Dice {
             "/v1/executions" => json!({"target": "testbed.pause_once", "input": {"id": "x"}}),
             "/v1/keys" => json!({"name": "n", "role": "reviewer", "expires_in_days": 1}),
             "/v1/secrets" => json!({"name": "n"}),
+            "/api/v1/execute/{target}" | "/api/v1/execute/async/{target}" => json!({"input": {"id": "x"}}),
+            "/api/v1/webhooks/approval-response" | "/api/v1/webhooks/approval-response/{tenant}" => {
+                json!({"requestId": pause, "decision": "no", "type": "completed", "data": {"response": {}}})
+            }
             "/v1/webhooks/{tenant}" => json!({"pause_id": pause, "decision": "no", "reviewer": "r"}),
             _ => json!({"decision": "no", "feedback": "f", "response": {}}),
         };
@@ -233,6 +241,9 @@ impl Place {
                 let (id, time) = (format!("msg_{}", number % 50), now());
                 request = request.header("webhook-id", &id).header("webhook-timestamp", time);
                 request = request.header("webhook-signature", sign(&self.secret, &id, time, &body));
+            }
+            if path.starts_with("/api/v1/webhooks") && !dice.one_in(4) {
+                request = request.header("x-hax-signature", agentfield::timed(&self.secret.expose(), now(), &body));
             }
             if !dice.one_in(8) {
                 request = request.header("content-type", "application/json");

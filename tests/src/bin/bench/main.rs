@@ -1,6 +1,11 @@
-//! Measures, and prints medians and ratios: `make bench`, or the binary with `replay`, `languages`, `resume` or `paused`.
+//! Measures, and prints medians and ratios: `make bench`, or the binary with `replay`, `languages`, `resume`, `paused`,
+//! `decisions`, `contested` or `expiry`.
+//!
 //! Each number is taken beside what it is compared with, in the same run, because machines are noisy.
 
+mod contested;
+mod decisions;
+mod expiry;
 mod languages;
 mod paused;
 mod replay;
@@ -27,6 +32,18 @@ async fn main() {
     if is_wanted("paused") {
         println!("\npaused executions");
         paused::measure().await;
+    }
+    if is_wanted("decisions") {
+        println!("\ndecisions while 10,000 pauses are open");
+        decisions::measure().await;
+    }
+    if is_wanted("contested") {
+        println!("\n10,000 pauses, each decided four times at once through two hosts");
+        contested::measure().await;
+    }
+    if is_wanted("expiry") {
+        println!("\n100,000 pauses that are due in the same minute");
+        expiry::measure().await;
     }
 }
 
