@@ -22,6 +22,8 @@ async fn bad(desk: &Desk) -> Seen {
 async fn every_link_that_is_altered_foreign_or_stale_gets_the_same_page() {
     let desk = Desk::new(&[]).await;
     let bad = bad(&desk).await;
+    let bad_post = desk.send("/r/no-link", &[("decision", "approved")]).await;
+    assert_eq!((bad_post.status, &bad_post.html), (bad.status, &bad.html));
     let [one, two] = [desk.open(&json!({})).await, desk.open(&json!({})).await];
     let [link, same_pause, other_pause] =
         [desk.link(&one, "zoe").await, desk.link(&one, "zof").await, desk.link(&two, "zoe").await];
@@ -52,7 +54,7 @@ async fn every_link_that_is_altered_foreign_or_stale_gets_the_same_page() {
     forged.push(stale);
     for path in forged {
         assert_eq!(desk.get(&path).await, bad, "{path}");
-        assert_eq!(desk.send(&path, &[("decision", "approved")]).await, bad, "{path}");
+        assert_eq!(desk.send(&path, &[("decision", "approved")]).await, bad_post, "{path}");
     }
     for pause in [&one, &two] {
         assert_eq!(desk.pause(pause).await["status"], "open");

@@ -57,7 +57,8 @@ async fn each_kind_of_field_reaches_the_agent_as_what_it_is() {
         wrong.iter_mut().filter(|(part, _)| *part == name).for_each(|part| part.1 = value);
         let back = desk.send(&link, &wrong).await;
         back.shows(422, &[why, "class=\"field wrong\"", "aria-invalid=\"true\"", "role=\"alert\""]);
-        back.shows(422, &["two\nlines &#38; &#60;b&#62;</textarea>", "value=\"true\" checked", "\" selected>slow"]);
+        back.shows(422, &["two\nlines &#38; &#60;b&#62;</textarea>", "value=\"true\" checked"]);
+        assert_eq!(back.html.contains("\" selected>slow"), name != "field.how", "{}", back.html);
     }
     desk.send(&link, &[("decision", "rejected")]).await.shows(422, &["Say why: “Reject” needs it."]);
     desk.decide(&link, &filled).await.shows(200, &["Decided: approved", "12.50".trim_end_matches('0'), "Zoë 🦀"]);
