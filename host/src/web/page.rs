@@ -184,7 +184,7 @@ impl VoteView {
             is_claimed: vote.claimed,
             feedback: vote.feedback.clone(),
             response: response(vote.response.as_deref()),
-            at: Time::new(vote.voted_at, now),
+            at: Time::past(vote.voted_at, now),
         }
     }
 
@@ -195,7 +195,7 @@ impl VoteView {
             is_claimed: pause.claimed,
             feedback: pause.feedback.clone(),
             response: response(pause.response.as_deref()),
-            at: Time::new(pause.decided_at.unwrap_or(now), now),
+            at: Time::past(pause.decided_at.unwrap_or(now), now),
         }
     }
 }
@@ -212,6 +212,11 @@ impl Url {
 }
 
 impl Time {
+    /// One that was, even if the clock of the database, by which it was, is a little ahead of ours.
+    fn past(at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        Self::new(at, now.max(at))
+    }
+
     fn new(at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         Self {
             machine: at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
@@ -224,7 +229,7 @@ impl Time {
 /// So many seconds from now, in one unit.
 fn relative(seconds: i64) -> String {
     let (count, unit) = match seconds.unsigned_abs() {
-        0..60 => return if seconds < 0 { "just now" } else { "within a minute" }.into(),
+        0..60 => return if seconds <= 0 { "just now" } else { "within a minute" }.into(),
         minutes @ 60..3_600 => (minutes / 60, "minute"),
         hours @ 3_600..86_400 => (hours / 3_600, "hour"),
         days => (days / 86_400, "day"),
@@ -247,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_time_is_told_in_one_unit() {
-        let told = [-90, -1, 30, 3_599, 7_200, 90_000, 3 * 86_400].map(relative);
+        let told = [-90, 0, 30, 3_599, 7_200, 90_000, 3 * 86_400].map(relative);
         assert_eq!(
             told,
             ["1 minute ago", "just now", "within a minute", "in 59 minutes", "in 2 hours", "in 1 day", "in 3 days"]

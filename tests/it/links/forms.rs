@@ -99,7 +99,16 @@ async fn a_payload_is_edited_on_the_page_or_approved_as_it_is() {
         let pause = desk.open(&request).await;
         let link = desk.link(&pause, "zoe").await;
         let page = desk.get(&link).await;
-        page.shows(200, &["Hello\n&#60;world&#62;</textarea>", "value=\"100\"", "checked", "What is to be decided"]);
+        page.shows(
+            200,
+            &[
+                "Hello\n&#60;world&#62;</textarea>",
+                "value=\"100\"",
+                "checked",
+                "What is to be decided",
+                "href=\"style.css\"",
+            ],
+        );
         desk.decide(&link, &form(draft, limit)).await.shows(200, &["Decided: approved"]);
         let told = desk.told(&pause).await;
         let (draft, limit): (_, Value) = (draft.replace("\r\n", "\n"), serde_json::from_str(limit).unwrap());
