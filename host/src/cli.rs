@@ -5,6 +5,7 @@
 
 mod api;
 mod asks;
+mod audit;
 mod build;
 mod child;
 mod client;
@@ -62,7 +63,8 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0  it went well
   1  the execution failed or was cancelled (run --wait, try) or does not replay (replay); a project was
-     not made or not built; serve, tenants, demo or dev failed
+     not made or not built; the audit log is not as it was sealed (audit verify); serve, tenants, demo
+     or dev failed
   2  the command line is wrong
   3  the host refused (HTTP 4xx)
   4  the host cannot be reached or has failed (HTTP 5xx)
@@ -150,6 +152,9 @@ enum Command {
     /// Show and change what a tenant has switched on
     #[command(subcommand)]
     Settings(settings::SettingsCommand),
+    /// See who did what, and whether the log of it was changed
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Sign a webhook's body on standard input and print the headers
     Sign(sign::SignArgs),
     /// Make tenants; works on the database, not through the API
@@ -224,6 +229,7 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
         Command::Keys(command) => keys::keys(&command, &client()?, out).await?,
         Command::Secrets(command) => keys::secrets(command, client, out).await?,
         Command::Settings(command) => settings::settings(&command, &client()?, out).await?,
+        Command::Audit(command) => audit::audit(command, client, out).await?,
         Command::Sign(args) => sign::sign(&args, out)?,
     }
     Ok(Exit::Ok)

@@ -1,5 +1,6 @@
 //! The API: clients write rows here, workers act on them. Knows nothing of the worker: they meet in Postgres.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -21,6 +22,7 @@ use crate::web;
 
 mod agentfield;
 mod agents;
+mod audit;
 mod auth;
 mod error;
 mod events;
@@ -63,7 +65,9 @@ impl App {
 
 /// Serves the API and the reviewers' pages until `stop`; then lets the requests that are under way end, for as long as it is polled.
 pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
+    // Whoever changes something is recorded with the address that it comes from.
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 /// The whole API, and the pages.
@@ -79,6 +83,7 @@ fn router(app: App) -> Router {
         .merge(keys::router())
         .merge(settings::router())
         .merge(agentfield::router())
+        .merge(audit::router())
         .merge(health::router())
         .split_for_parts();
     let document = document.to_json().unwrap_or_default();

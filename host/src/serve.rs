@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api_key::Role;
+use crate::audit::Actor;
 use crate::config::{self, Config, DataDir};
 use crate::db::Db;
 use crate::db::embedded::Embedded;
@@ -23,6 +24,7 @@ use crate::master_key::MasterKeys;
 use crate::timekeeper;
 use crate::worker::Worker;
 
+mod seal;
 mod secrets;
 
 pub use secrets::{Rekeyed, rekey_secrets};
@@ -51,6 +53,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let postgres = postgres.map(|postgres| tokio::spawn(keep(postgres, data.path().into(), db.clone(), stop.clone())));
     let worker = tokio::spawn(worker(&config, &data, &db, &cache, links)?.run(stop.clone()));
     let timekeeper = tokio::spawn(timekeeper::run(db.clone(), stop.clone()));
+    let sealer = tokio::spawn(seal::run(db.clone(), stop.clone()));
 
     tracing::info!(
         address = %listener.local_addr()?, data_dir = %data.path().display(), worker = data.worker,
@@ -68,6 +71,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     worker.await?;
     timekeeper.await?;
+    sealer.await?;
     db.close().await;
     if let Some(postgres) = postgres {
         postgres.await?.stop().await?;
@@ -107,8 +111,8 @@ pub async fn create_tenant(config: Config, tenant: String) -> anyhow::Result<Str
     anyhow::ensure!(is_tenant(&tenant), "a tenant's name is 1 to 64 of a-z 0-9 -, a letter or digit first");
     let data = DataDir::open(&config.data_dir)?;
     let (db, postgres) = database(&config, &data).await?;
-    anyhow::ensure!(db.create_tenant(&tenant).await?, "there is a tenant {tenant:?} already");
-    let (_, key) = http::new_key(&db, &tenant, "operator", Role::Operator, None).await?;
+    anyhow::ensure!(db.create_tenant(&tenant, &Actor::HOST).await?, "there is a tenant {tenant:?} already");
+    let (_, key) = http::new_key(&db, &tenant, "operator", Role::Operator, None, Actor::HOST).await?;
     db.close().await;
     if let Some(postgres) = postgres {
         postgres.stop().await?;
@@ -134,10 +138,10 @@ async fn start(
     keys: MasterKeys,
     links: Links,
 ) -> anyhow::Result<(App, Cache)> {
-    if db.create_tenant(DEFAULT_TENANT).await? || !data.api_key_file().exists() {
+    if db.create_tenant(DEFAULT_TENANT, &Actor::HOST).await? || !data.api_key_file().exists() {
         // A key that a crash kept from being written down is never used; the next start makes another.
         let name = format!("first operator of {}", data.worker);
-        let (_, key) = http::new_key(db, DEFAULT_TENANT, &name, Role::Operator, None).await?;
+        let (_, key) = http::new_key(db, DEFAULT_TENANT, &name, Role::Operator, None, Actor::HOST).await?;
         let _ = std::fs::remove_file(data.api_key_file());
         config::secret(&data.api_key_file(), || format!("{key}\n").into_bytes())?;
         tracing::info!(path = %data.api_key_file().display(), "wrote an operator's key for the tenant `default`");

@@ -3,18 +3,20 @@
 //! A form here needs no token against requests that another site makes a browser send: nothing in a browser, as a cookie
 //! would, speaks for the reviewer. The address of the page does, and who knows it may decide.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use askama::Template as _;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
 
 use crate::approval::is_refusal;
+use crate::audit::{Actor, Who};
 use crate::db::decisions::{Decided, NewDecision};
 use crate::db::pauses::{Filter, Pause};
 use crate::db::votes::NotAsked;
@@ -197,6 +199,7 @@ fn form_of(pause: &Pause) -> Form {
 /// Takes the decision that a form holds.
 async fn decide(State(site): State<Site>, token: Token, request: Request) -> Result<Response> {
     let (token, link) = read(&site, token)?;
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     let typed = body(request).await?;
     let seen = look(&site, link).await?;
     let Some(pause) = &seen.pause else {
@@ -208,7 +211,7 @@ async fn decide(State(site): State<Site>, token: Token, request: Request) -> Res
         Ok(new) => new,
         Err((wrong, alert)) => return back(seen, typed, wrong, alert).await,
     };
-    let decided = new.decide(&site, &seen.link).await?;
+    let decided = new.decide(&site, &seen.link, from).await?;
     metrics::decision(&decided);
     let (status, alert) = match decided {
         Decided::Accepted(_) | Decided::Recorded(_) | Decided::Duplicate(_) => {
@@ -280,7 +283,7 @@ impl New {
         Ok(Self { decision: decision.into(), feedback: feedback.map(Into::into), response })
     }
 
-    async fn decide(&self, site: &Site, link: &Link) -> db::Result<Decided> {
+    async fn decide(&self, site: &Site, link: &Link, from: Option<IpAddr>) -> db::Result<Decided> {
         let via = format!("link:{}", link.id);
         let new = NewDecision {
             tenant: &link.tenant,
@@ -292,6 +295,7 @@ impl New {
             reviewer: Some(&link.reviewer),
             claimed: false,
             via: &via,
+            actor: Actor { who: Who::Link(&link.reviewer), name: Some(&link.reviewer), from },
             delivery: None,
         };
         match site.db.decide(&new).await? {

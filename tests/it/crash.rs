@@ -13,6 +13,8 @@ use countersign_tests::{Api, Database, Host, Model, PATIENCE, Reply};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
+use crate::audit::{entries, verified};
+
 /// The points that a run of `publish_with_review` passes, how often it surely does, and up to which pass they are tried.
 const REVIEW_POINTS: [(&str, u32, u32); 14] = [
     ("after_claim", 4, 5),
@@ -34,6 +36,9 @@ const REVIEW_POINTS: [(&str, u32, u32); 14] = [
 
 /// The points that only a pause passes which nobody decides in time.
 const EXPIRY_POINTS: [&str; 2] = ["before_expire", "after_expire"];
+
+/// The points that every host passes some time after something was done.
+const SEAL_POINTS: [&str; 2] = ["before_seal", "after_seal"];
 
 /// How many hosts die side by side.
 const LANES: usize = 3;
@@ -220,6 +225,17 @@ async fn check_review(lane: &Lane, run: &Run, death: &Death) {
     let expected = [1, 2].map(|nth| if repeated(nth) { "duplicate" } else { "accepted" });
     let outcomes: Vec<_> = run.outcomes.values().collect();
     assert_eq!(outcomes, expected, "{death:?}");
+    check_log(lane, run).await;
+}
+
+/// Checks that the audit log has each change of a run once, and is one chain.
+async fn check_log(lane: &Lane, run: &Run) {
+    let api = lane.host.api();
+    let log = entries(&api).await;
+    let of_run = log.iter().filter(|entry| entry["subject"].as_str().expect("a text").starts_with(&run.id));
+    let actions: Vec<_> = of_run.map(|entry| entry["action"].as_str().expect("a text")).collect();
+    assert_eq!(actions, ["execution.started", "pause.decided", "pause.decided"]);
+    assert_eq!(verified(&api).await.seq, log.len() as u64);
 }
 
 /// Runs all deaths, some side by side.
@@ -305,11 +321,26 @@ async fn a_pause_that_expires_while_its_host_is_killed_expires_once() {
     }
 }
 
+#[tokio::test]
+async fn a_host_that_is_killed_while_it_seals_the_audit_log_leaves_every_entry_in_it_once() {
+    let mut lane = Lane::new("publish_with_review").await;
+    for (point, deaths) in SEAL_POINTS.into_iter().zip([2, 1]) {
+        lane.doom(vec![format!("{point}:1"); deaths]).await;
+        let run = lane.run("content-pipeline.publish_with_review", &json!({"brief": "a launch"})).await;
+        while lane.deaths < deaths {
+            assert!(lane.host.died().await, "{point}: the host passed by");
+            lane.revive().await;
+        }
+        check_log(&lane, &run).await;
+    }
+}
+
 #[test]
 fn every_crash_point_of_the_host_is_named_here() {
     let mut found = BTreeSet::new();
     collect_points(&root().join("host/src"), &mut found);
-    let tested = REVIEW_POINTS.iter().map(|(point, ..)| *point).chain(EXPIRY_POINTS).chain(approvals::POINTS);
+    let tested = REVIEW_POINTS.iter().map(|(point, ..)| *point).chain(EXPIRY_POINTS).chain(SEAL_POINTS);
+    let tested = tested.chain(approvals::POINTS);
     assert_eq!(found, tested.map(ToOwned::to_owned).collect());
 }
 

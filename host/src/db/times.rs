@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::executions::timestamp;
 use super::votes::with_escalated;
 use super::{Db, Result, retry};
+use crate::audit::Action;
 use crate::crash;
 
 /// What was done of a batch of pauses.
@@ -59,7 +60,12 @@ impl Db {
                  where p.tenant_id = due.tenant_id and p.execution_id = due.execution_id
                    and p.approval_request_id = due.approval_request_id
                    and p.status = 'open' and p.expires_at <= clock_timestamp()
-                 returning p.tenant_id, p.execution_id
+                 returning p.tenant_id, p.execution_id, p.approval_request_id, p.decision
+             ), noted as (
+                 insert into audit_unsealed (tenant_id, actor, action, subject, details)
+                 select tenant_id, 'host', $2, execution_id || ':' || approval_request_id,
+                        '{\"decision\":' || to_json(decision)::text || '}'
+                 from expired where decision is not null
              ), woken as (
                  update execution e
                  set answers = answers + 1,
@@ -71,6 +77,7 @@ impl Db {
              select count(*) from expired",
         )
         .bind(limit)
+        .bind(Action::PauseExpired.as_str())
         .fetch_one(&self.pool)
         .await?;
         if count > 0 {

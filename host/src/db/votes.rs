@@ -9,10 +9,12 @@ use super::claims::Claim;
 use super::decisions::is_same_json;
 use super::executions::unreadable;
 use super::pauses::{NewPause, Pause, check};
-use super::{Db, Result};
+use super::{Db, Result, audit};
 use crate::approval::{Cast, Policy, Standing, Step, VOTES_BYTES_MAX, is_same_person, standing};
+use crate::audit::{Action, Actor, details};
 use crate::crash;
 use crate::decision::Unfit;
+use crate::execution::pause_id;
 
 /// What one reviewer decided, as its row has it.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -338,6 +340,11 @@ async fn advance(tx: &mut PgConnection, tenant: &str, pause: &Pause, stage: i32,
 
 /// Lets a pause expire now, because nobody can decide it any more.
 async fn give_up(tx: &mut PgConnection, tenant: &str, pause: &Pause) -> Result<()> {
+    if let Some(decision) = &pause.default_decision {
+        let subject = pause_id(&pause.execution_id, &pause.approval_request_id);
+        let details = details([("decision", decision.as_str().into())]);
+        audit::write(tx, tenant, &Actor::HOST, Action::PauseExpired, &subject, &details).await?;
+    }
     sqlx::query(
         "update pause set status = 'expired', decision = default_decision, response = default_response,
                           decided_at = clock_timestamp(), next_at = null

@@ -192,7 +192,6 @@ pub(super) async fn begin(
     let version = startable(app, caller, target, input).await?;
     let request = Sha256::digest(format!("{target}\0{input}"));
     let id = random::execution_id();
-    let by = caller.via();
     let new = NewExecution {
         tenant: &caller.tenant,
         id: &id,
@@ -201,7 +200,7 @@ pub(super) async fn begin(
         input,
         seed: random::bytes32(),
         idempotency: key.map(|key| Idempotency { key, request_sha256: &request }),
-        by: &by,
+        actor: caller.actor(),
     };
     match app.db.start_execution(&new).await? {
         Started::Created => Ok((id, false)),
@@ -321,7 +320,7 @@ pub(super) async fn end(app: &App, caller: &Caller, id: &str) -> Result<()> {
     if !is_execution_id(id) {
         return Err(Error::no_execution());
     }
-    match app.db.cancel_execution(&caller.tenant, id).await? {
+    match app.db.cancel_execution(&caller.tenant, id, &caller.actor()).await? {
         Cancelled::Done => Ok(()),
         Cancelled::NotFound => Err(Error::no_execution()),
         Cancelled::AlreadyFinished => {

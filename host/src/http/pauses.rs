@@ -293,7 +293,8 @@ async fn decide(
     let (execution, approval_request_id) = split_pause_id(&id).ok_or_else(Error::no_pause)?;
     let Checked { decision, feedback, response } =
         check(&new.decision, new.feedback.as_deref(), new.response.as_deref())?;
-    let via = caller.via();
+    let actor = caller.actor();
+    let via = actor.who.to_string();
     let new = NewDecision {
         tenant: &caller.tenant,
         execution,
@@ -304,6 +305,7 @@ async fn decide(
         reviewer: Some(&caller.name),
         claimed: false,
         via: &via,
+        actor,
         delivery: None,
     };
     outcome(app.db.decide(&new).await?)

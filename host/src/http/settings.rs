@@ -41,6 +41,6 @@ async fn change_agentfield(
     Body(new): Body<AgentFieldSettings>,
 ) -> Result<Json<AgentFieldSettings>> {
     caller.may(Action::Administer)?;
-    app.db.take_bare_signatures(&caller.tenant, new.bare_signatures).await?;
+    app.db.take_bare_signatures(&caller.tenant, new.bare_signatures, &caller.actor()).await?;
     Ok(Json(new))
 }

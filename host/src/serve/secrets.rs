@@ -1,5 +1,6 @@
 //! The master keys of a host, held against the secrets that its database keeps.
 
+use crate::audit::Actor;
 use crate::config::{Config, DataDir};
 use crate::db::Db;
 use crate::db::tenants::Encrypted;
@@ -78,7 +79,7 @@ async fn rekey_one(db: &Db, keys: &MasterKeys, row: &Encrypted, done: &mut Rekey
         Ok(secret) => {
             let encrypted = keys.encrypt(&row.tenant_id, &row.secret_id, &secret, random::nonce());
             // Not counted: it was revoked meanwhile, or another did the same.
-            done.reencrypted += u64::from(db.reencrypt_secret(row, &encrypted).await?);
+            done.reencrypted += u64::from(db.reencrypt_secret(row, &encrypted, &Actor::HOST).await?);
         }
         Err(why) => {
             done.unreadable += 1;

@@ -27,7 +27,7 @@ fn allowed(method: &str, path: &str) -> Option<&'static [&'static str]> {
         Some("pauses") if path.ends_with("/links") => &["operator"],
         Some("pauses") if reads => &["operator", "runner", "reviewer"],
         Some("pauses") => &["operator", "reviewer"],
-        Some("keys" | "secrets" | "settings") => &["operator"],
+        Some("keys" | "secrets" | "settings" | "audit") => &["operator"],
         Some("webhooks") | None => return None,
         Some(_) => panic!("{method} {path} is not in the table of this test"),
     })

@@ -155,7 +155,7 @@ pub(super) async fn decide(
         feedback: feedback.as_deref(),
         response: new.response.as_deref(),
         reviewer: Some(&caller.name),
-        via: &caller.via(),
+        actor: caller.actor(),
         delivery: None,
     };
     Ok(decision.take(&app).await?)
