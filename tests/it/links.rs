@@ -284,6 +284,16 @@ async fn a_link_is_made_for_what_can_be_decided_and_for_nobody_without_a_name() 
     let said = Said::by(command).await.ok();
     desk.decide(&path_of(said.trim()), &[("decision", "approved")]).await.shows(200, &["Decided: approved", "Zoë"]);
 
+    // Who made it is on record, and which link the decision came by.
+    let recorded = desk.api.get("/v1/audit?action=link.created").await.expect(200)["items"].clone();
+    assert_eq!(recorded.as_array().map(Vec::len), Some(1), "{recorded}");
+    let (entry, decision) = (&recorded[0], &desk.pause(&pause).await["decision"]);
+    assert_eq!((&entry["subject"], &entry["details"]["reviewer"]), (&json!(pause), &json!("Zoë")));
+    assert!(entry["actor"].as_str().is_some_and(|actor| actor.starts_with("key:")), "{entry}");
+    assert_eq!(decision["via"], format!("link:{}", entry["details"]["link"].as_str().expect("an id")));
+    let decisions = desk.api.get("/v1/audit?action=pause.decided").await.expect(200)["items"].clone();
+    assert_eq!((&decisions[0]["actor"], &decisions[0]["actor_name"]), (&json!("link:Zoë"), &json!("Zoë")));
+
     let decided = make(&pause, json!({"reviewer": "zoe"})).await;
     assert_eq!((decided.status, decided.code()), (409, "already_decided"));
     assert_eq!(decided.body["decided"]["decision"], "approved");

@@ -14,6 +14,7 @@ use super::extract::{Body, Path};
 use super::pauses::already_decided;
 use crate::api_key::Action;
 use crate::approval::{REVIEWER_BYTES_MAX, is_reviewer};
+use crate::audit;
 use crate::execution::split_pause_id;
 use crate::link::LIFE_SECONDS_MAX;
 
@@ -64,6 +65,13 @@ async fn create(
     let expires_at = pause_expires_at.map_or(expires_at, |pause| pause.min(expires_at));
     let expires = expires_at.timestamp_millis().unsigned_abs();
     let url = app.links.review_link(&caller.tenant, execution, approval_request_id, &new.reviewer, expires);
+    let token = url.rsplit_once("/r/").map(|(_, token)| token).unwrap_or_default();
+    let link = app.links.read(token, 0).map_err(|_| Error::Internal)?;
+    let details =
+        [("expires_at", audit::time(expires_at).into()), ("link", link.id.into()), ("reviewer", link.reviewer.into())];
+    let details = audit::details(details);
+    // First: nobody has a link that is not recorded.
+    app.db.record(&caller.tenant, &caller.actor(), audit::Action::LinkCreated, &id, &details).await?;
     // Not our own `Json`: this is the one answer that a link is given in.
     Ok((StatusCode::CREATED, axum::Json(Link { url, reviewer: new.reviewer, expires_at })))
 }
