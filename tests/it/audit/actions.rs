@@ -250,3 +250,47 @@ async fn an_early_decision_is_recorded_and_so_is_that_it_was_dropped() {
         log.expect(&[("pause.decided", &pause, json!({"decision": "ship", "early": false}))]).await;
     }
 }
+
+#[tokio::test]
+async fn votes_default_decisions_and_settings_are_recorded_each_once() {
+    let bench = Bench::new().await;
+    bench.api.deploy("testbed", guest("testbed")).await;
+    let mut log = Reader::new(&bench.api).await;
+    let me = log.me[1].clone();
+    let started = async |request: &Value| {
+        let id = bench.api.start("testbed.approve", request).await;
+        bench.api.paused(&id, "only").await
+    };
+    let stages = json!([{"reviewers": [me], "required": 1}, {"reviewers": ["bob"], "required": 1}]);
+    let pause = started(&json!({ "stages": stages })).await;
+    let approval = json!({"decision": "approved"});
+    for outcome in ["recorded", "duplicate"] {
+        assert_eq!(bench.api.decide(&pause, &approval).await.expect(200)["outcome"], outcome);
+    }
+    let execution = pause.split_once(':').unwrap().0.to_owned();
+    let details = json!({"decision": "approved", "early": false});
+    log.expect(&[
+        ("execution.started", &execution, json!({"target": "testbed.approve", "version": 1})),
+        ("pause.voted", &pause, details),
+    ])
+    .await;
+
+    let pause = started(&json!({"expires_in_ms": 800, "default_decision": "rejected"})).await;
+    let plain = started(&json!({"expires_in_ms": 800})).await;
+    for pause in [&pause, &plain] {
+        bench.api.finished(pause.split_once(':').unwrap().0).await;
+    }
+    let entries = log.new_entries().await;
+    let expired: Vec<_> = entries.iter().filter(|entry| entry[3] == "pause.expired").collect();
+    let [expired] = expired.as_slice() else { panic!("{entries:?}") };
+    assert_eq!(expired[0], "host");
+    assert_eq!((&expired[4], &expired[5]), (&json!(pause), &json!({"decision": "rejected"})));
+
+    for value in [true, true, false] {
+        let setting = bench.api.request(Method::PUT, "/v1/settings/agentfield");
+        send(setting.json(&json!({ "bare_signatures": value }))).await.expect(200);
+    }
+    let changed = |value: bool| ("setting.changed", "agentfield.bare_signatures", json!({ "value": value }));
+    log.expect(&[changed(true), changed(false)]).await;
+    super::verified(&bench.api).await;
+}
