@@ -2,7 +2,7 @@
 
 use countersign_tests::api::send;
 use reqwest::{Client, Method};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Desk, encoded, path_of};
 use crate::command::{Folder, Said};
