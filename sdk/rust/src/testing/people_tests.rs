@@ -1,7 +1,9 @@
 //! What a pause asks for, and who decides it.
 
-use super::*;
-use crate::{Escalation, PauseError, Stage, Vote, review_link};
+use super::tests::{HOUR, Verdict, decision, error};
+use super::{Answer, approved, decided, expired, never, rejected, start_future};
+use crate::wait_for_resume;
+use crate::{Error, Escalation, Pause, PauseError, Review, Stage, Value, Vote, join, json, pause, review_link};
 
 /// What the agent is told.
 fn review(pause: Pause, answer: impl Into<Answer>) -> Review {
