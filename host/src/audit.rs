@@ -38,6 +38,8 @@ pub enum Action {
     AgentActivated,
     ExecutionStarted,
     ExecutionCancelled,
+    /// An operator lets somebody decide a pause without a key.
+    LinkCreated,
     PauseDecided,
     /// A vote that does not decide.
     PauseVoted,
@@ -48,7 +50,7 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::TenantCreated,
         Self::KeyCreated,
         Self::KeyRevoked,
@@ -60,6 +62,7 @@ impl Action {
         Self::AgentActivated,
         Self::ExecutionStarted,
         Self::ExecutionCancelled,
+        Self::LinkCreated,
         Self::PauseDecided,
         Self::PauseVoted,
         Self::PauseExpired,
@@ -80,6 +83,7 @@ impl Action {
             Self::AgentActivated => "agent.activated",
             Self::ExecutionStarted => "execution.started",
             Self::ExecutionCancelled => "execution.cancelled",
+            Self::LinkCreated => "link.created",
             Self::PauseDecided => "pause.decided",
             Self::PauseVoted => "pause.voted",
             Self::PauseExpired => "pause.expired",

@@ -17,6 +17,7 @@ mod events;
 mod executions;
 mod failure;
 mod keys;
+mod link;
 mod local;
 mod logs;
 mod master_key;
@@ -138,6 +139,8 @@ enum Command {
     Pauses(pauses::PausesArgs),
     /// Decide a pause
     Decide(pauses::DecideArgs),
+    /// Make a link by which somebody without a key can decide a pause
+    Link(link::LinkArgs),
     /// Stop an execution for good
     Cancel(executions::CancelArgs),
     /// Make, list and revoke API keys
@@ -221,6 +224,7 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
         Command::Logs(args) => logs::logs(&args, &client()?, out).await?,
         Command::Pauses(args) => pauses::pauses(&args, &client()?, out).await?,
         Command::Decide(args) => pauses::decide(&args, &client()?, out).await?,
+        Command::Link(args) => link::link(&args, &client()?, out).await?,
         Command::Cancel(args) => executions::cancel(&args, &client()?, out).await?,
         Command::Keys(command) => keys::keys(&command, &client()?, out).await?,
         Command::Secrets(command) => keys::secrets(command, client, out).await?,

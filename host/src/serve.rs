@@ -1,5 +1,6 @@
 //! One host, from its configuration to its end.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::effects::ai::{Models, Settings};
 use crate::execution::is_tenant;
 use crate::guest::{Cache, Engine, Limits};
 use crate::http::{self, App};
+use crate::link::Links;
 use crate::master_key::MasterKeys;
 use crate::timekeeper;
 use crate::worker::Worker;
@@ -45,10 +47,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let master_keys = config.master_keys(&data)?;
     let (db, postgres) = database(&config, &data).await?;
     secrets::look(&db, &master_keys).await?;
-    let (app, cache) = start(&config, &data, &db, master_keys).await?;
+    let links = Links::new(master_keys.clone(), &public_url(&config, listener.local_addr()?));
+    let (app, cache) = start(&config, &data, &db, master_keys, links.clone()).await?;
     let stop = CancellationToken::new();
     let postgres = postgres.map(|postgres| tokio::spawn(keep(postgres, data.path().into(), db.clone(), stop.clone())));
-    let worker = tokio::spawn(worker(&config, &data, &db, &cache)?.run(stop.clone()));
+    let worker = tokio::spawn(worker(&config, &data, &db, &cache, links)?.run(stop.clone()));
     let timekeeper = tokio::spawn(timekeeper::run(db.clone(), stop.clone()));
     let sealer = tokio::spawn(seal::run(db.clone(), stop.clone()));
 
@@ -74,6 +77,18 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         postgres.await?.stop().await?;
     }
     served
+}
+
+/// What links begin with: the setting, else the address that the host listens on.
+fn public_url(config: &Config, listens: SocketAddr) -> String {
+    if let Some(url) = &config.public_url {
+        return url.clone();
+    }
+    let url = format!("http://{listens}");
+    if listens.ip().is_unspecified() {
+        tracing::warn!(url, "links for reviewers begin with this, which leads nowhere; set COUNTERSIGN_PUBLIC_URL");
+    }
+    url
 }
 
 /// Looks after the private Postgres until `stop`, and starts it again if it has died.
@@ -116,7 +131,13 @@ async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(Db, Option
 }
 
 /// Makes the host ready: its default tenant and key, its engine, and what an earlier host of this name left behind.
-async fn start(config: &Config, data: &DataDir, db: &Db, keys: MasterKeys) -> anyhow::Result<(App, Cache)> {
+async fn start(
+    config: &Config,
+    data: &DataDir,
+    db: &Db,
+    keys: MasterKeys,
+    links: Links,
+) -> anyhow::Result<(App, Cache)> {
     if db.create_tenant(DEFAULT_TENANT, &Actor::HOST).await? || !data.api_key_file().exists() {
         // A key that a crash kept from being written down is never used; the next start makes another.
         let name = format!("first operator of {}", data.worker);
@@ -135,10 +156,10 @@ async fn start(config: &Config, data: &DataDir, db: &Db, keys: MasterKeys) -> an
     let engine = Engine::new().map_err(|why| anyhow::anyhow!("the WebAssembly engine: {why:#}"))?;
     tracing::debug!(concurrency = config.concurrency, "engine ready");
     let cache = Cache::new(engine, directory, key);
-    Ok((App::new(db.clone(), cache.clone(), keys), cache))
+    Ok((App::new(db.clone(), cache.clone(), keys, links), cache))
 }
 
-fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache) -> anyhow::Result<Worker> {
+fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache, links: Links) -> anyhow::Result<Worker> {
     let models = Models::new(Settings {
         base_url: config.ai_base_url.clone(),
         api_key: config.ai_key.clone(),
@@ -148,6 +169,7 @@ fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache) -> anyhow::Re
         db: db.clone(),
         cache: cache.clone(),
         models: Arc::new(models),
+        links,
         limits: Limits::default(),
         name: data.worker.clone(),
         lease: Duration::from_secs(config.lease_seconds),

@@ -6,6 +6,7 @@ mod bad_input;
 mod agentfield;
 mod decisions;
 mod approvals;
+mod links;
 mod secrets;
 mod audit;
 mod resume;

@@ -95,6 +95,21 @@ pub(super) async fn write(
 }
 
 impl Db {
+    /// Records what changes nothing else in the database.
+    pub async fn record(
+        &self,
+        tenant: &str,
+        actor: &Actor<'_>,
+        action: Action,
+        subject: &str,
+        details: &str,
+    ) -> Result<()> {
+        let mut connection = self.pool.acquire().await?;
+        write(&mut connection, tenant, actor, action, subject, details).await?;
+        self.bell.ring();
+        Ok(())
+    }
+
     /// The first tenant after this one that has entries to be sealed.
     pub async fn next_unsealed(&self, tenant: &str) -> Result<Option<String>> {
         Ok(sqlx::query_scalar(

@@ -1,7 +1,6 @@
 //! AgentField's protocol, for its reviewer tools and API clients: its routes and its shapes, our decisions.
 //! docs/agentfield.md says where the two differ, and why.
 
-use axum::Json;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -15,6 +14,7 @@ use utoipa_axum::routes;
 
 use super::auth::{Caller, peer};
 use super::error::{self, Error};
+use super::extract::Json;
 use super::pauses::{Checked, Outcome, check, outcome};
 use super::{App, JSON_BODY_BYTES_MAX, extract};
 use crate::audit::Actor;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +15,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Path, Query, bad_cursor, cursor_time, document, limit, raw};
+use super::extract::{Body, Json, Path, Query, bad_cursor, cursor_time, document, limit, raw};
 use crate::api_key::Action;
 use crate::db::executions;
 use crate::db::executions::{Cancelled, Filter, Idempotency, NewExecution, Started};

@@ -1,6 +1,5 @@
 //! API keys, and the secrets of webhooks.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -11,7 +10,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::{self, Caller};
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Path, text};
+use super::extract::{Body, Json, Path, text};
 use crate::api_key::{Action, Role};
 use crate::master_key::{KeyId, MasterKeys};
 use crate::random;

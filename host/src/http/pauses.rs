@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Path, Query, bad_cursor, cursor_time, document, limit, raw, text};
+use super::extract::{Body, Json, Path, Query, bad_cursor, cursor_time, document, limit, raw, text};
 use crate::api_key::Action;
 use crate::approval::{Policy, is_reviewer};
 use crate::db::decisions::{Decided, NewDecision};
@@ -333,27 +332,12 @@ pub(super) fn check<'a>(
 
 /// The answer to a decision: the table in docs/api.md.
 pub(super) fn outcome(decided: Decided) -> Result<Json<Outcome>> {
-    metrics::decision(match &decided {
-        Decided::Accepted(_) => "accepted",
-        Decided::Recorded(_) => "recorded",
-        Decided::Duplicate(_) => "duplicate",
-        Decided::AlreadyDecided(_) => "already_decided",
-        Decided::AlreadyVoted(_) => "already_voted",
-        Decided::NotAsked(_) => "not_asked",
-        Decided::Closed => "closed",
-        Decided::NotFound => "not_found",
-        Decided::Unfit(_) => "invalid",
-        Decided::WebhookIdReused => "webhook_id_reused",
-    });
+    metrics::decision(&decided);
     match decided {
         Decided::Accepted(pause) => Ok(Json(Outcome { outcome: "accepted", pause: pause.into() })),
         Decided::Recorded(pause) => Ok(Json(Outcome { outcome: "recorded", pause: pause.into() })),
         Decided::Duplicate(pause) => Ok(Json(Outcome { outcome: "duplicate", pause: pause.into() })),
-        Decided::AlreadyDecided(pause) => {
-            let decided = serde_json::to_value(Pause::from(pause).decision).unwrap_or_default();
-            let why = "this pause was decided otherwise before; the first decision stands";
-            Err(Error::Conflict("already_decided", why.into(), Some(Box::new(("decided", decided)))))
-        }
+        Decided::AlreadyDecided(pause) => Err(already_decided(pause)),
         Decided::AlreadyVoted(vote) => {
             let voted = serde_json::to_value(Vote::from(*vote)).unwrap_or_default();
             let why = "this reviewer has voted otherwise on this pause before; the first vote stands";
@@ -375,4 +359,11 @@ pub(super) fn outcome(decided: Decided) -> Result<Json<Outcome>> {
             Err(Error::Conflict("webhook_id_reused", why.into(), None))
         }
     }
+}
+
+/// The error for who would decide what has been decided, with the first decision.
+pub(super) fn already_decided(pause: pauses::Pause) -> Error {
+    let decided = serde_json::to_value(Pause::from(pause).decision).unwrap_or_default();
+    let why = "this pause was decided otherwise before; the first decision stands";
+    Error::Conflict("already_decided", why.into(), Some(Box::new(("decided", decided))))
 }

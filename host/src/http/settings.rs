@@ -1,6 +1,5 @@
 //! What a tenant has switched on.
 
-use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
@@ -9,7 +8,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{ErrorBody, Result};
-use super::extract::Body;
+use super::extract::{Body, Json};
 use crate::api_key::Action;
 
 pub(super) fn router() -> OpenApiRouter<App> {

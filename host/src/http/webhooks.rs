@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use serde::Deserialize;
@@ -15,7 +14,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::peer;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{self, Path};
+use super::extract::{self, Json, Path};
 use super::pauses::{Checked, Outcome, check, outcome};
 use crate::approval::{REVIEWER_BYTES_MAX, is_reviewer};
 use crate::audit::{Actor, Who};

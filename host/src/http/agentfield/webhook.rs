@@ -1,6 +1,5 @@
 //! The approval webhook of AgentField: decisions that a reviewer tool signs.
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use serde::Deserialize;
@@ -10,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::super::auth::peer;
-use super::super::extract::{self, Path};
+use super::super::extract::{self, Json, Path};
 use super::super::webhooks::{Secrets, WEBHOOK_BYTES_MAX, by_name, claimed, now_seconds};
 use super::{AgentFieldError, App, Decision, Error, In, Processed, Result};
 use crate::audit::{Actor, Who};
