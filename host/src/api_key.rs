@@ -36,18 +36,19 @@ pub enum Action {
     Decide,
     /// Let somebody else decide a pause, by a link.
     MakeLinks,
+    SeeGroups,
     Administer,
 }
 
 impl Role {
     /// The one table of who may do what; docs/api.md shows it to people.
     pub fn may(self, action: Action) -> bool {
-        use Action::{Decide, Deploy, Run, SeeAgents, SeeExecutions, SeePauses};
+        use Action::{Decide, Deploy, Run, SeeAgents, SeeExecutions, SeeGroups, SeePauses};
         match self {
             Self::Operator => true,
             Self::Deployer => matches!(action, SeeAgents | Deploy | SeeExecutions),
-            Self::Runner => matches!(action, SeeAgents | SeeExecutions | Run | SeePauses),
-            Self::Reviewer => matches!(action, SeeAgents | SeePauses | Decide),
+            Self::Runner => matches!(action, SeeAgents | SeeExecutions | Run | SeePauses | SeeGroups),
+            Self::Reviewer => matches!(action, SeeAgents | SeePauses | Decide | SeeGroups),
         }
     }
 

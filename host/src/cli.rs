@@ -9,10 +9,12 @@ mod audit;
 mod build;
 mod child;
 mod client;
+mod deliveries;
 mod demo;
 mod deploy;
 mod dev;
 mod divergence;
+mod endpoints;
 mod events;
 mod executions;
 mod failure;
@@ -28,6 +30,7 @@ mod project;
 #[cfg(test)]
 mod reference;
 mod replay;
+mod reviewers;
 mod run;
 mod settings;
 mod show;
@@ -143,6 +146,18 @@ enum Command {
     Link(link::LinkArgs),
     /// Stop an execution for good
     Cancel(executions::CancelArgs),
+    /// Say who is told of pauses and executions
+    #[command(subcommand)]
+    Endpoints(endpoints::EndpointsCommand),
+    /// See what was told to whom, and have it told again
+    #[command(subcommand)]
+    Deliveries(deliveries::DeliveriesCommand),
+    /// Keep the addresses of reviewers, who get mail when a pause asks them
+    #[command(subcommand)]
+    Reviewers(reviewers::ReviewersCommand),
+    /// Make groups of reviewers, who are asked by one name
+    #[command(subcommand)]
+    Groups(reviewers::GroupsCommand),
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -226,6 +241,10 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
         Command::Decide(args) => pauses::decide(&args, &client()?, out).await?,
         Command::Link(args) => link::link(&args, &client()?, out).await?,
         Command::Cancel(args) => executions::cancel(&args, &client()?, out).await?,
+        Command::Endpoints(command) => endpoints::endpoints(&command, &client()?, out).await?,
+        Command::Deliveries(command) => deliveries::deliveries(&command, &client()?, out).await?,
+        Command::Reviewers(command) => reviewers::reviewers(&command, &client()?, out).await?,
+        Command::Groups(command) => reviewers::groups(&command, &client()?, out).await?,
         Command::Keys(command) => keys::keys(&command, &client()?, out).await?,
         Command::Secrets(command) => keys::secrets(command, client, out).await?,
         Command::Settings(command) => settings::settings(&command, &client()?, out).await?,

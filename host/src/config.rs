@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use zeroize::Zeroizing;
 
+use crate::address::Rules;
 use crate::guest::CacheKey;
 use crate::link::BASE_URL_BYTES_MAX;
 use crate::master_key::{self, MasterKeys};
+use crate::outbox::mail::Mailer;
 use crate::random;
 
 /// How a host runs.
@@ -54,6 +56,24 @@ pub struct Config {
     /// network.
     #[arg(long, env = "COUNTERSIGN_AI_MODEL", value_name = "MODEL")]
     pub ai_model: Option<String>,
+
+    /// Ports beside 443 that notifications are sent to, separated by commas.
+    #[arg(long, env = "COUNTERSIGN_ENDPOINT_PORTS", value_name = "PORTS", value_delimiter = ',')]
+    pub endpoint_ports: Vec<u16>,
+
+    /// For development: let endpoints have private addresses, plain HTTP and any port. Only on a host that listens on a
+    /// loopback address.
+    #[arg(long, env = "COUNTERSIGN_ALLOW_PRIVATE_ENDPOINTS", value_parser = clap::builder::FalseyValueParser::new())]
+    pub allow_private_endpoints: bool,
+
+    /// The mail server that reviewers and endpoints are written to by: smtps://user:password@host, or smtp:// with
+    /// `?tls=required`. Without it no mail is sent. All hosts on one database need the same.
+    #[arg(long, env = "COUNTERSIGN_SMTP_URL", value_name = "URL", hide_env_values = true)]
+    pub smtp_url: Option<Hidden>,
+
+    /// Who mail is from: `Countersign <desk@example.com>`. Needed with a mail server.
+    #[arg(long, env = "COUNTERSIGN_MAIL_FROM", value_name = "ADDRESS")]
+    pub mail_from: Option<String>,
 
     /// How many executions to drive at once. Waiting ones do not count.
     #[arg(long, env = "COUNTERSIGN_CONCURRENCY", value_name = "N", default_value_t = 32,
@@ -101,6 +121,11 @@ const NO_MASTER_KEY: &str = "\
     hosts on one database must have the same. Make one by `countersign secrets master-key`, or by \
     `echo \"cmk_$(openssl rand -base64 32)\"`, and keep it where you keep passwords";
 
+/// What a host is told that would let tenants reach into a network that it serves.
+const PRIVATE_ENDPOINTS: &str = "\
+    --allow-private-endpoints is for development: it needs --listen with a loopback address. Elsewhere it would let \
+    tenants send requests into your network; COUNTERSIGN_ENDPOINT_PORTS allows other ports than 443";
+
 impl Config {
     /// The keys of the setting; without it, on a private Postgres, the one of the data directory.
     pub fn master_keys(&self, data: &DataDir) -> anyhow::Result<MasterKeys> {
@@ -109,6 +134,24 @@ impl Config {
             Some(text) => text.parse().context("COUNTERSIGN_MASTER_KEY"),
             None if self.database_url.is_some() => anyhow::bail!(NO_MASTER_KEY),
             None => data.master_keys(),
+        }
+    }
+
+    /// Where notifications may be sent; `own` are the addresses of this host and its database.
+    pub fn address_rules(&self, own: Vec<SocketAddr>) -> anyhow::Result<Rules> {
+        anyhow::ensure!(!self.allow_private_endpoints || self.listen.ip().is_loopback(), PRIVATE_ENDPOINTS);
+        Ok(Rules { allow_private: self.allow_private_endpoints, ports: self.endpoint_ports.clone(), own })
+    }
+
+    /// Who sends mail, if anybody does.
+    pub fn mailer(&self) -> anyhow::Result<Option<Mailer>> {
+        let set = self.smtp_url.as_ref().map(|url| url.0.trim()).filter(|url| !url.is_empty());
+        match (set, self.mail_from.as_deref().filter(|from| !from.is_empty())) {
+            (None, _) => Ok(None),
+            (Some(url), Some(from)) => Mailer::new(url, from).map(Some),
+            (Some(_), None) => {
+                anyhow::bail!("COUNTERSIGN_SMTP_URL is set, and COUNTERSIGN_MAIL_FROM is not: who is the mail from?")
+            }
         }
     }
 }

@@ -21,14 +21,18 @@ pub mod agents;
 pub mod answers;
 pub mod audit;
 pub mod bell;
-pub mod decisions;
 pub mod claims;
+pub mod decisions;
+pub mod deliveries;
 pub mod embedded;
+pub mod endpoints;
 pub mod entries;
 pub mod executions;
 pub mod logs;
+pub mod outbox;
 pub mod outcomes;
 pub mod pauses;
+pub mod reviewers;
 pub mod tenants;
 pub mod times;
 pub mod votes;
@@ -103,12 +107,17 @@ pub struct Db {
 
 impl Db {
     /// Connects and brings the schema up to date. Hosts that start at the same time wait for each other.
-    pub async fn connect(url: &str) -> Result<Self> {
+    ///
+    /// Over connections of a host that `sends_mail`, what happens to a pause also becomes mail for those whom it asks;
+    /// over others nothing would ever send that.
+    pub async fn connect(url: &str, sends_mail: bool) -> Result<Self> {
         let options: PgConnectOptions = url.parse().map_err(Error::from)?;
         let options = options.application_name("countersign").options([
             ("statement_timeout", "30s"),
             ("lock_timeout", "10s"),
             ("idle_in_transaction_session_timeout", "10s"),
+            // For the triggers that fill the outbox.
+            ("countersign.mail", if sends_mail { "on" } else { "off" }),
             // Every statement finds its rows by an index, whatever the values are: planning it anew each time is lost
             // time, and a plan that was made while a table was small must not scan it when it has grown.
             ("plan_cache_mode", "force_generic_plan"),

@@ -15,6 +15,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::db::Db;
+use crate::dialer::Dialer;
 use crate::guest::Cache;
 use crate::link::Links;
 use crate::master_key::MasterKeys;
@@ -24,15 +25,19 @@ mod agentfield;
 mod agents;
 mod audit;
 mod auth;
+mod deliveries;
+mod endpoints;
 mod error;
 mod events;
 mod executions;
 mod extract;
+mod groups;
 mod health;
 mod journal;
 mod keys;
 mod links;
 mod pauses;
+mod reviewers;
 mod settings;
 mod unread;
 mod webhooks;
@@ -55,11 +60,20 @@ pub struct App {
     master_keys: MasterKeys,
     links: Links,
     good_keys: GoodKeys,
+    notifier: Notifier,
+}
+
+/// What says whether an endpoint could be told.
+#[derive(Clone)]
+pub struct Notifier {
+    pub dialer: Dialer,
+    /// Whether this host sends mail.
+    pub sends_mail: bool,
 }
 
 impl App {
-    pub fn new(db: Db, cache: Cache, master_keys: MasterKeys, links: Links) -> Self {
-        Self { db, cache, master_keys, links, good_keys: GoodKeys::new() }
+    pub fn new(db: Db, cache: Cache, master_keys: MasterKeys, links: Links, notifier: Notifier) -> Self {
+        Self { db, cache, master_keys, links, good_keys: GoodKeys::new(), notifier }
     }
 }
 
@@ -81,6 +95,10 @@ fn router(app: App) -> Router {
         .merge(links::router())
         .merge(webhooks::router())
         .merge(keys::router())
+        .merge(reviewers::router())
+        .merge(groups::router())
+        .merge(endpoints::router())
+        .merge(deliveries::router())
         .merge(settings::router())
         .merge(agentfield::router())
         .merge(audit::router())

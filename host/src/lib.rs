@@ -11,6 +11,8 @@ pub mod schema; // what a JSON Schema may be, and what satisfies it
 pub mod signature; // how a webhook proves who sent it
 pub mod master_key; // how the database keeps the secrets that sign webhooks
 pub mod link; // how a reviewer is let in without a key
+pub mod notification; // what others are told
+pub mod address; // where a host may send notifications
 pub mod api_key; // how a caller proves who it is, and what it may do
 pub mod audit; // who did what, and whether the log of it was changed
 pub mod db; // the rows: the only place with SQL
@@ -18,6 +20,8 @@ pub mod http; // clients write rows here …
 pub mod web; // … as do reviewers, on the pages of their links …
 pub mod worker; // … and workers act on them here
 pub mod timekeeper; // … and this keeps the times of pauses
+pub mod dialer; // requests to places that tenants choose
+pub mod outbox; // … and this tells others of what happened
 pub mod guest; // one component, one instance, one slice at a time: the only place with wasmtime
 pub mod effects; // what an ask does outside the sandbox
 pub mod trial; // an execution in memory, for `countersign try` and `replay`

@@ -1,5 +1,5 @@
-//! How webhook secrets are encrypted at rest: XChaCha20-Poly1305, under a key that the hosts have and the database does
-//! not; and what other keys are derived from it. Pure: no I/O, no clock.
+//! How the secrets of webhooks and endpoints are encrypted at rest: XChaCha20-Poly1305, under a key that the hosts have
+//! and the database does not; and what other keys are derived from it. Pure: no I/O, no clock.
 //!
 //! An encrypted secret is version (1 byte), id of the key (4), nonce (24), ciphertext and tag (16). The version, the id,
 //! the tenant and the secret's id are authenticated with it: a row that is moved to another tenant or id is not
@@ -35,8 +35,27 @@ const HEADER_BYTES: usize = 1 + ID_BYTES;
 
 /// What a key's id is a hash of, before the key.
 const ID_CONTEXT: &[u8] = b"countersign master key id\0";
-/// What is authenticated between the header and the tenant: no other kind of row is ever taken for a secret.
-const SECRET_CONTEXT: &[u8] = b"webhook_secret\0";
+
+/// What is encrypted. It is authenticated between the header and the tenant: no kind of row is ever taken for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// What signs webhooks that come in.
+    WebhookSecret,
+    /// What signs notifications for an endpoint.
+    EndpointSecret,
+    /// Where an endpoint is.
+    EndpointAddress,
+}
+
+impl Purpose {
+    fn context(self) -> &'static [u8] {
+        match self {
+            Self::WebhookSecret => b"webhook_secret\0",
+            Self::EndpointSecret => b"endpoint_secret\0",
+            Self::EndpointAddress => b"endpoint_address\0",
+        }
+    }
+}
 
 /// Which key: a hash of it, and no secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,27 +131,44 @@ pub fn expose(key: &[u8; KEY_BYTES]) -> Zeroizing<String> {
 impl MasterKeys {
     /// Encrypts a tenant's secret under the first key. The nonce must be random, and used for nothing else.
     pub fn encrypt(&self, tenant: &str, secret_id: &str, secret: &Secret, nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
+        self.seal(Purpose::WebhookSecret, tenant, secret_id, secret.key(), nonce)
+    }
+
+    /// Decrypts a tenant's secret, by whichever key it was encrypted under.
+    pub fn decrypt(&self, tenant: &str, secret_id: &str, encrypted: &[u8]) -> Result<Secret, Unreadable> {
+        let secret = self.unseal(Purpose::WebhookSecret, tenant, secret_id, encrypted)?;
+        Secret::from_key(secret).map_err(|_| Unreadable::Form)
+    }
+
+    /// Encrypts anything that is short, as `encrypt` does.
+    pub fn seal(&self, purpose: Purpose, tenant: &str, id: &str, plain: &[u8], nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
         let key = &self.0[0];
         let mut encrypted = vec![VERSION];
         encrypted.extend(key.id.0);
-        let associated = associated(&encrypted, tenant, secret_id);
+        let associated = associated(&encrypted, purpose, tenant, id);
         encrypted.extend(nonce);
-        let payload = Payload { msg: secret.key(), aad: &associated };
+        let payload = Payload { msg: plain, aad: &associated };
         let sealed = key.cipher.encrypt(&XNonce::from(nonce), payload);
         encrypted.extend(sealed.expect("a secret is short, and so is what is authenticated with it"));
         encrypted
     }
 
-    /// Decrypts a tenant's secret, by whichever key it was encrypted under.
-    pub fn decrypt(&self, tenant: &str, secret_id: &str, encrypted: &[u8]) -> Result<Secret, Unreadable> {
-        let id = KeyId::of(encrypted).ok_or(Unreadable::Form)?;
+    /// Decrypts what `seal` has made for the same purpose, tenant and id.
+    pub fn unseal(
+        &self,
+        purpose: Purpose,
+        tenant: &str,
+        id: &str,
+        encrypted: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
+        let key_id = KeyId::of(encrypted).ok_or(Unreadable::Form)?;
         let (header, rest) = encrypted.split_at(HEADER_BYTES);
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(Unreadable::Form)?;
-        let associated = associated(header, tenant, secret_id);
-        let key = self.0.iter().find(|key| key.id == id).ok_or(Unreadable::NoKey(id))?;
+        let associated = associated(header, purpose, tenant, id);
+        let key = self.0.iter().find(|key| key.id == key_id).ok_or(Unreadable::NoKey(key_id))?;
         let payload = Payload { msg: sealed, aad: &associated };
-        let secret = key.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| Unreadable::Altered(id))?;
-        Secret::from_key(Zeroizing::new(secret)).map_err(|_| Unreadable::Form)
+        let plain = key.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| Unreadable::Altered(key_id))?;
+        Ok(Zeroizing::new(plain))
     }
 
     /// A key of its own for `purpose`, from the master key of this id; none if there is no such key.
@@ -196,8 +232,8 @@ impl MasterKey {
 }
 
 /// What is authenticated with a secret. Neither a tenant nor an id holds a NUL, so no two have the same.
-fn associated(header: &[u8], tenant: &str, secret_id: &str) -> Vec<u8> {
-    [header, SECRET_CONTEXT, tenant.as_bytes(), b"\0", secret_id.as_bytes()].concat()
+fn associated(header: &[u8], purpose: Purpose, tenant: &str, id: &str) -> Vec<u8> {
+    [header, purpose.context(), tenant.as_bytes(), b"\0", id.as_bytes()].concat()
 }
 
 #[cfg(test)]

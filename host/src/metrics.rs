@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::db::decisions::Decided;
+use crate::db::outbox::Backlog;
 use crate::db::pauses::Open;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -21,8 +22,11 @@ struct Label {
 struct Metrics {
     attempts: Family<Label, Counter>,
     decisions: Family<Label, Counter>,
+    deliveries: Family<Label, Counter>,
     open_pauses: Gauge,
     oldest_pause: Gauge<f64, AtomicU64>,
+    outbox_due: Gauge,
+    outbox_oldest: Gauge<f64, AtomicU64>,
 }
 
 static METRICS: LazyLock<(Registry, Metrics)> = LazyLock::new(|| {
@@ -34,8 +38,11 @@ static METRICS: LazyLock<(Registry, Metrics)> = LazyLock::new(|| {
         "Decisions that reached this host by what became of them",
         metrics.decisions.clone(),
     );
+    registry.register("deliveries", "Tries of this host to deliver by what came of them", metrics.deliveries.clone());
     registry.register("open_pauses", "Pauses that wait for a decision", metrics.open_pauses.clone());
     registry.register("oldest_pause_seconds", "How long the oldest of them has waited", metrics.oldest_pause.clone());
+    registry.register("outbox_due", "Deliveries that are due", metrics.outbox_due.clone());
+    registry.register("outbox_oldest_seconds", "For how long the oldest has been", metrics.outbox_oldest.clone());
     (registry, metrics)
 });
 
@@ -61,11 +68,18 @@ pub(crate) fn decision(decided: &Decided) {
     METRICS.1.decisions.get_or_create(&Label { outcome }).inc();
 }
 
+/// Counts a try to deliver a notification.
+pub(crate) fn delivery(outcome: &'static str) {
+    METRICS.1.deliveries.get_or_create(&Label { outcome }).inc();
+}
+
 /// All of it, in the OpenMetrics text format.
-pub(crate) fn text(open: &Open) -> String {
+pub(crate) fn text(open: &Open, outbox: &Backlog) -> String {
     let (registry, metrics) = &*METRICS;
     metrics.open_pauses.set(open.count);
     metrics.oldest_pause.set(open.oldest_seconds);
+    metrics.outbox_due.set(outbox.due);
+    metrics.outbox_oldest.set(outbox.oldest_seconds);
     let mut written = String::new();
     // Writing to a string cannot fail.
     let _ = text::encode(&mut written, registry);

@@ -21,3 +21,10 @@ pub(crate) fn nonce() -> [u8; NONCE_BYTES] {
 pub(crate) fn execution_id() -> String {
     format!("exec_{}", Uuid::now_v7().simple())
 }
+
+/// A number from 0 to 1.
+pub(crate) fn chance() -> f64 {
+    // The first 48 bits of a version-4 UUID are all random.
+    let bits = Uuid::new_v4().as_bytes()[..6].iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+    bits as f64 / (1_u64 << 48) as f64
+}

@@ -9,18 +9,21 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::api_key::Role;
 use crate::audit::Actor;
 use crate::config::{self, Config, DataDir};
 use crate::db::Db;
 use crate::db::embedded::Embedded;
+use crate::dialer::Dialer;
 use crate::effects::ai::{Models, Settings};
 use crate::execution::is_tenant;
 use crate::guest::{Cache, Engine, Limits};
-use crate::http::{self, App};
+use crate::http::{self, App, Notifier};
 use crate::link::Links;
 use crate::master_key::MasterKeys;
+use crate::outbox::Outbox;
 use crate::timekeeper;
 use crate::worker::Worker;
 
@@ -45,15 +48,30 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = listener.with_context(|| format!("cannot listen on {}; choose another --listen", config.listen))?;
     let data = DataDir::open(&config.data_dir)?;
     let master_keys = config.master_keys(&data)?;
+    let mailer = config.mailer()?;
+    config.address_rules(vec![])?;
     let (db, postgres) = database(&config, &data).await?;
     secrets::look(&db, &master_keys).await?;
     let links = Links::new(master_keys.clone(), &public_url(&config, listener.local_addr()?));
-    let (app, cache) = start(&config, &data, &db, master_keys, links.clone()).await?;
+    let database_url = postgres.as_ref().map(Embedded::url).or(config.database_url.as_deref());
+    let rules = config.address_rules(own_addresses(listener.local_addr()?, database_url).await)?;
+    let dialer = Dialer::new(rules)?;
+    let outbox = Outbox {
+        db: db.clone(),
+        dialer: dialer.clone(),
+        mailer: mailer.clone(),
+        master_keys: master_keys.clone(),
+        links: links.clone(),
+        host: data.worker.clone(),
+    };
+    let notifier = Notifier { dialer, sends_mail: mailer.is_some() };
+    let (app, cache) = start(&config, &data, &db, master_keys, links.clone(), notifier).await?;
     let stop = CancellationToken::new();
     let postgres = postgres.map(|postgres| tokio::spawn(keep(postgres, data.path().into(), db.clone(), stop.clone())));
     let worker = tokio::spawn(worker(&config, &data, &db, &cache, links)?.run(stop.clone()));
     let timekeeper = tokio::spawn(timekeeper::run(db.clone(), stop.clone()));
     let sealer = tokio::spawn(seal::run(db.clone(), stop.clone()));
+    let outbox = tokio::spawn(outbox.run(stop.clone()));
 
     tracing::info!(
         address = %listener.local_addr()?, data_dir = %data.path().display(), worker = data.worker,
@@ -72,6 +90,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     worker.await?;
     timekeeper.await?;
     sealer.await?;
+    outbox.await?;
     db.close().await;
     if let Some(postgres) = postgres {
         postgres.await?.stop().await?;
@@ -121,12 +140,13 @@ pub async fn create_tenant(config: Config, tenant: String) -> anyhow::Result<Str
 }
 
 async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(Db, Option<Embedded>)> {
+    let sends_mail = config.mailer()?.is_some();
     if let Some(url) = &config.database_url {
-        let db = Db::connect(url).await.context("the database of DATABASE_URL")?;
+        let db = Db::connect(url, sends_mail).await.context("the database of DATABASE_URL")?;
         return Ok((db, None));
     }
     let postgres = Embedded::start(data.path()).await?;
-    let db = Db::connect(postgres.url()).await.context("the private Postgres")?;
+    let db = Db::connect(postgres.url(), sends_mail).await.context("the private Postgres")?;
     Ok((db, Some(postgres)))
 }
 
@@ -137,6 +157,7 @@ async fn start(
     db: &Db,
     keys: MasterKeys,
     links: Links,
+    notifier: Notifier,
 ) -> anyhow::Result<(App, Cache)> {
     if db.create_tenant(DEFAULT_TENANT, &Actor::HOST).await? || !data.api_key_file().exists() {
         // A key that a crash kept from being written down is never used; the next start makes another.
@@ -151,12 +172,13 @@ async fn start(
         if count > 0 {
             tracing::info!(count, "took up what this host was driving when it died");
         }
+        db.free_deliveries(&data.worker).await?;
     }
     let (directory, key) = data.cache()?;
     let engine = Engine::new().map_err(|why| anyhow::anyhow!("the WebAssembly engine: {why:#}"))?;
     tracing::debug!(concurrency = config.concurrency, "engine ready");
     let cache = Cache::new(engine, directory, key);
-    Ok((App::new(db.clone(), cache.clone(), keys, links), cache))
+    Ok((App::new(db.clone(), cache.clone(), keys, links, notifier), cache))
 }
 
 fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache, links: Links) -> anyhow::Result<Worker> {
@@ -175,6 +197,18 @@ fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache, links: Links)
         lease: Duration::from_secs(config.lease_seconds),
         concurrency: config.concurrency as usize,
     })
+}
+
+/// Where this host and its database are: what no notification is ever sent to.
+async fn own_addresses(listen: SocketAddr, database_url: Option<&str>) -> Vec<SocketAddr> {
+    const POSTGRES_PORT: u16 = 5432;
+    let mut own = vec![listen];
+    let Some(url) = database_url.and_then(|url| Url::parse(url).ok()) else { return own };
+    // A socket's directory is no host, and nothing that could be dialled.
+    let Some(host) = url.host_str() else { return own };
+    let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), url.port().unwrap_or(POSTGRES_PORT))).await;
+    own.extend(found.into_iter().flatten());
+    own
 }
 
 async fn stop_signal() -> anyhow::Result<()> {

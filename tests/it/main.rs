@@ -15,6 +15,7 @@ mod replay;
 mod crash;
 mod races;
 mod leases;
+mod notifications;
 mod cancel;
 mod time;
 mod trials;

@@ -5,13 +5,17 @@ pub mod api;
 pub mod build;
 pub mod drive;
 pub mod host;
+pub mod mail;
 pub mod model;
 pub mod postgres;
+pub mod receiver;
 
 pub use api::{Api, Reply};
 pub use host::Host;
+pub use mail::MailServer;
 pub use model::Model;
 pub use postgres::Database;
+pub use receiver::{Reaction, Receiver};
 
 use std::time::{Duration, Instant};
 

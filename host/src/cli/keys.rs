@@ -197,7 +197,7 @@ impl Item {
 }
 
 /// Prints what was made, alone on its line, so that a script can take it.
-fn created(reply: &Reply, field: &str, out: Output) -> Result<(), Failure> {
+pub(super) fn created(reply: &Reply, field: &str, out: Output) -> Result<(), Failure> {
     if out.json {
         return Ok(out.document(&reply.body)?);
     }

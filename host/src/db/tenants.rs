@@ -235,11 +235,13 @@ impl Db {
         Ok(true)
     }
 
-    /// How many secrets of all tenants are in force, by their version and master key: the first five bytes.
+    /// How many secrets of all tenants and their endpoints are in force, by their version and master key: the first five bytes.
     pub async fn count_secrets(&self) -> Result<Vec<(Vec<u8>, i64)>> {
         Ok(sqlx::query_as(
-            "select substring(encrypted from 1 for 5) as master_key, count(*) from webhook_secret
-             where revoked_at is null group by master_key order by master_key",
+            "select substring(encrypted from 1 for 5) as master_key, count(*)
+             from (select encrypted from webhook_secret where revoked_at is null
+                   union all select encrypted from endpoint_secret) as kept
+             group by master_key order by master_key",
         )
         .fetch_all(&self.pool)
         .await?)

@@ -79,8 +79,12 @@ const COLUMNS: &str = "execution_id, approval_request_id, reviewer, claimed, sta
     voted_at";
 
 impl Db {
-    /// Why a pause cannot be opened that names groups, or asks for more people than there are; none if it can, or was.
+    /// Why a pause cannot be opened that names groups or endpoints, or asks for more people than there are; none if it
+    /// can, or was.
     pub async fn cannot_be_asked(&self, claim: &Claim, pause: &NewPause) -> Result<Option<String>> {
+        if let Some(missing) = self.missing_endpoints(claim, pause).await? {
+            return Ok(Some(missing));
+        }
         let groups: Vec<&str> = pause.plan.groups().into_iter().collect();
         let Some(policy) = &pause.plan.policy else {
             return if groups.is_empty() { Ok(None) } else { self.missing_groups(claim, pause, &groups).await };
@@ -119,7 +123,7 @@ impl Db {
 }
 
 /// Whether a pause was opened by an earlier attempt. Then it is as it was, whatever has become of whom it names.
-async fn is_open(connection: &mut PgConnection, claim: &Claim, pause: &NewPause) -> Result<bool> {
+pub(super) async fn is_open(connection: &mut PgConnection, claim: &Claim, pause: &NewPause) -> Result<bool> {
     Ok(sqlx::query_scalar(
         "select exists (select from pause where tenant_id = $1 and execution_id = $2 and approval_request_id = $3
                         and op is not null)",

@@ -97,6 +97,11 @@ impl Error {
         Self::NotFound("agent_not_found", format!("there is no agent {agent:?}; GET /v1/agents lists yours"))
     }
 
+    pub(super) fn endpoint_disabled() -> Self {
+        let why = "this endpoint is disabled, or was removed; enable it first: PATCH {\"disabled\":false}";
+        Self::Conflict("endpoint_disabled", why.into(), None)
+    }
+
     fn parts(self) -> (StatusCode, &'static str, String, Blame, Option<Box<With>>) {
         let client = |status, code, message: String| (status, code, message, Blame::Client, None);
         match self {

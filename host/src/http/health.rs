@@ -34,13 +34,13 @@ async fn readyz(State(app): State<App>) -> Result<Json<Health>> {
     if app.db.is_reachable().await { Ok(Json(Health { status: "ok" })) } else { Err(Error::Unavailable) }
 }
 
-/// Counters since the start of this host, and the pauses of all tenants, as Prometheus text.
+/// Counters since the start of this host, and the pauses and the outbox of all tenants, as Prometheus text.
 #[utoipa::path(get, path = "/metrics", security(()),
     responses((status = 200, content_type = "text/plain", body = String), (status = 503, body = ErrorBody)))]
 async fn scrape(State(app): State<App>) -> Result<impl IntoResponse> {
-    let waiting = app.db.open_pauses().await?;
+    let (waiting, outbox) = (app.db.open_pauses().await?, app.db.delivery_backlog().await?);
     Ok((
         [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
-        metrics::text(&waiting),
+        metrics::text(&waiting, &outbox),
     ))
 }

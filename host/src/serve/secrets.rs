@@ -4,7 +4,7 @@ use crate::audit::Actor;
 use crate::config::{Config, DataDir};
 use crate::db::Db;
 use crate::db::tenants::Encrypted;
-use crate::master_key::{KeyId, MasterKeys};
+use crate::master_key::{KeyId, MasterKeys, Purpose};
 use crate::random;
 
 /// How many secrets are read at once.
@@ -66,20 +66,39 @@ async fn rekey(db: &Db, keys: &MasterKeys) -> anyhow::Result<Rekeyed> {
     loop {
         let page = db.secrets_after(&tenant, &secret_id, PAGE).await?;
         for row in &page {
-            rekey_one(db, keys, row, &mut done).await?;
+            rekey_one(db, keys, Purpose::WebhookSecret, row, &mut done).await?;
         }
-        let Some(last) = page.into_iter().next_back() else { return Ok(done) };
+        let Some(last) = page.into_iter().next_back() else { break };
+        (tenant, secret_id) = (last.tenant_id, last.secret_id);
+    }
+    (tenant, secret_id) = (String::new(), String::new());
+    loop {
+        let page = db.endpoint_secrets_after(&tenant, &secret_id, PAGE).await?;
+        for (row, is_address) in &page {
+            let purpose = if *is_address { Purpose::EndpointAddress } else { Purpose::EndpointSecret };
+            rekey_one(db, keys, purpose, row, &mut done).await?;
+        }
+        let Some((last, _)) = page.into_iter().next_back() else { return Ok(done) };
         (tenant, secret_id) = (last.tenant_id, last.secret_id);
     }
 }
 
-async fn rekey_one(db: &Db, keys: &MasterKeys, row: &Encrypted, done: &mut Rekeyed) -> anyhow::Result<()> {
-    match keys.decrypt(&row.tenant_id, &row.secret_id, &row.encrypted) {
+async fn rekey_one(
+    db: &Db,
+    keys: &MasterKeys,
+    purpose: Purpose,
+    row: &Encrypted,
+    done: &mut Rekeyed,
+) -> anyhow::Result<()> {
+    match keys.unseal(purpose, &row.tenant_id, &row.secret_id, &row.encrypted) {
         Ok(_) if KeyId::of(&row.encrypted) == Some(keys.first()) => done.unchanged += 1,
         Ok(secret) => {
-            let encrypted = keys.encrypt(&row.tenant_id, &row.secret_id, &secret, random::nonce());
+            let encrypted = keys.seal(purpose, &row.tenant_id, &row.secret_id, &secret, random::nonce());
             // Not counted: it was revoked meanwhile, or another did the same.
-            done.reencrypted += u64::from(db.reencrypt_secret(row, &encrypted, &Actor::HOST).await?);
+            done.reencrypted += u64::from(match purpose {
+                Purpose::WebhookSecret => db.reencrypt_secret(row, &encrypted, &Actor::HOST).await?,
+                _ => db.reencrypt_endpoint_secret(row, &encrypted, &Actor::HOST).await?,
+            });
         }
         Err(why) => {
             done.unreadable += 1;
