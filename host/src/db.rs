@@ -19,6 +19,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 pub mod agents;
 pub mod answers;
+pub mod asked;
 pub mod audit;
 pub mod bell;
 pub mod claims;

@@ -17,9 +17,9 @@ use chrono::{DateTime, Utc};
 
 use crate::approval::is_refusal;
 use crate::audit::{Actor, Who};
+use crate::db::asked::NotAsked;
 use crate::db::decisions::{Decided, NewDecision};
 use crate::db::pauses::{Filter, Pause};
-use crate::db::votes::NotAsked;
 use crate::db::{self, Db};
 use crate::decision::{CHOICE_BYTES_MAX, FEEDBACK_BYTES_MAX, Form, Unfit};
 use crate::link::{Link, Links, redact};

@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::asked::NotAsked;
 use super::executions::wake;
 use super::pauses::{Pause, check, find};
-use super::votes::{Ballot, NotAsked, Vote, Voted, cast};
+use super::votes::{Ballot, Vote, Voted, cast};
 use super::{Db, Result, audit, retry};
 use crate::approval::is_same_person;
 use crate::audit::{self as log, Action, Actor};

@@ -5,10 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use super::asked::is_open;
 use super::claims::Claim;
 use super::pauses::NewPause;
 use super::tenants::Encrypted;
-use super::votes::is_open;
 use super::{Db, Result, audit};
 use crate::audit::{Action, Actor, details};
 use crate::master_key::KeyId;

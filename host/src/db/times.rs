@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::asked::with_escalated;
 use super::executions::timestamp;
-use super::votes::with_escalated;
+use super::executions::wake;
+use super::pauses::Pause;
+use super::votes::give_up_if_spent;
 use super::{Db, Result, retry};
 use crate::audit::Action;
 use crate::crash;
@@ -162,13 +165,19 @@ impl Db {
         .bind(&due.execution_id)
         .bind(&due.approval_request_id)
         .bind(end as i32)
-        .bind(asked)
+        .bind(&asked)
         .bind(notify)
         .bind(i32::from(escalations.len() < taken.len()))
         .bind(escalations.len() as i32)
         .bind(at(end))
         .execute(&mut *tx)
         .await?;
+        if !steps[end..].iter().any(|step| step.escalation.is_some()) {
+            let pause = Pause { asked: asked.clone(), ..pause };
+            if give_up_if_spent(&mut tx, &due.tenant_id, &pause).await? {
+                wake(&mut tx, &due.tenant_id, &due.execution_id).await?;
+            }
+        }
         tx.commit().await?;
         crash::point("after_step");
         Ok(true)
