@@ -81,13 +81,14 @@ async def take(step: Step, number: int, done: list[str]) -> str:
             f"step-{number}-{step.tool}",
             title=f"{step.tool}: {step.reason}"[:120],
             payload=step.input,
+            # Edited, then approved: the person's word counts, not the model's.
+            editable=True,
+            response_schema={"type": "object"},
             expires_in_hours=24,
         )
         if not review.approved:
             return f"A person decided: {review.decision}. {review.feedback or ''}".strip()
-        # Edited, then approved: the person's word counts, not the model's.
-        if isinstance(review.response, dict):
-            parameters = review.response
+        parameters = review.response
     try:
         result = await app.call(tool.target, **parameters)
     except CallError as error:

@@ -16,6 +16,9 @@ A pause may be decided in any way, a prompt answered with any text, a call with 
 | `ticks` | `{"count": 5}` | |
 | `pauses` | `{"n": 3}` | |
 | `pause_once` | `{}`, `{"choices": ["yes"]}`, … | |
+| `approve` | `{}`, or a request as the contract has it, `payload` and `response_schema` as JSON | with the whole review |
+| `rounds` | `{"n": 3}` | |
+| `link_then_pause` | `{"reviewer": "ana"}` | with the link and the review |
 | `wait` | `{"id": "only"}` | |
 | `race`, `first_completed` | `{}`, `{"timeout_ms": 50}` | |
 | `call`, `race_call` | `{"target": "a.b", "input": {}}` | |

@@ -1,11 +1,14 @@
 """Functions that wait for people, and for other agents."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from countersign import Escalation, Stage
 
 from bed import app
-from report import call_report, pause_report
+from report import call_report, pause_report, whole_review
 
 
 @app.function()
@@ -47,13 +50,107 @@ async def form() -> dict[str, Any]:
     return {"decision": review.decision, "stars": response["stars"] if response else None}
 
 
+@dataclass
+class Amount:
+    """What a board decides about."""
+
+    euros: int
+
+
+class StageRequest(TypedDict):
+    """A stage; without reviewers it asks whoever may decide."""
+
+    reviewers: NotRequired[list[str]]
+    required: int
+
+
+class EscalationRequest(TypedDict):
+    """An escalation."""
+
+    after_ms: int
+    reviewers: NotRequired[list[str]]
+    notify: NotRequired[list[str]]
+
+
 @app.function()
-async def duplicate() -> dict[str, Any]:
-    """Pauses twice under one id, and comes back to the first."""
-    first = await app.pause("twice")
-    second = await pause_report(app.pause("twice"))
-    again = await app.wait_for_resume("twice", timeout=60)
-    return {"first": first.decision, "second": second.get("error", second), "again": again.decision}
+async def approve(
+    approval_request_id: str = "only",
+    approval_request_url: str | None = None,
+    expires_in_ms: int | None = None,
+    default_decision: str | None = None,
+    title: str | None = None,
+    payload: Any = None,
+    editable: bool = False,
+    response_schema: dict[str, Any] | None = None,
+    choices: list[str] | None = None,
+    feedback_required: list[str] | None = None,
+    stages: list[StageRequest] | None = None,
+    rejection: Literal["first", "majority"] = "first",
+    forbid_self_approval: bool = False,
+    reminders_ms: list[int] | None = None,
+    escalations: list[EscalationRequest] | None = None,
+    notify: list[str] | None = None,
+) -> dict[str, Any]:
+    """Pauses with all that the contract has, and returns the whole review, with all votes."""
+    return await whole_review(
+        app.pause(
+            approval_request_id,
+            approval_request_url=approval_request_url,
+            expires_in=None if expires_in_ms is None else timedelta(milliseconds=expires_in_ms),
+            default_decision=default_decision,
+            title=title,
+            payload=payload,
+            editable=editable,
+            response_schema=response_schema,
+            choices=choices or [],
+            feedback_required=feedback_required or [],
+            stages=[Stage(stage.get("reviewers") or None, stage["required"]) for stage in stages or []],
+            rejection=rejection,
+            forbid_self_approval=forbid_self_approval,
+            reminders=[timedelta(milliseconds=ms) for ms in reminders_ms or []],
+            escalations=[
+                Escalation(timedelta(milliseconds=each["after_ms"]), each.get("reviewers", []), each.get("notify", []))
+                for each in escalations or []
+            ],
+            notify=notify or [],
+        )
+    )
+
+
+@app.function()
+async def two_of_three() -> dict[str, Any]:
+    """Asks three reviewers for two votes on something that they may edit, and reminds and escalates meanwhile."""
+    return await whole_review(
+        app.pause(
+            "board", payload=Amount(5), editable=True, reviewers=["ana", "bo", "cy"], required=2,
+            reminders=[60, timedelta(hours=1)], escalations=[Escalation(after=7200, reviewers=["@leads"])],
+            rejection="majority", expires_in_hours=24, default_decision="rejected",
+        )
+    )  # fmt: skip
+
+
+@app.function()
+async def rounds(n: int = 3) -> list[str]:
+    """Pauses so many times under the name `round`, one after the other, and comes back to the second of them."""
+    decisions = [(await app.pause("round")).decision for _ in range(n)]
+    if n > 1:
+        assert (await app.wait_for_resume("round#2")).decision == decisions[1]
+    return decisions
+
+
+@app.function()
+async def link_then_pause(reviewer: str = "ana", to: str = "only") -> dict[str, Any]:
+    """Gets a link for a reviewer to a pause, and then pauses under `only`. Returns both."""
+    link = await app.review_link(to, reviewer=reviewer)
+    return {"link": link, "review": await whole_review(app.pause("only", reviewers=[reviewer]))}
+
+
+@app.function()
+async def impossible() -> dict[str, Any]:
+    """Asks for what every host refuses, and then for something else under the same name."""
+    refused = await pause_report(app.pause("gate", required=0))
+    review = await app.pause("gate")
+    return {"refused": refused["error"]["code"], "again": (await app.wait_for_resume("gate")) == review}
 
 
 @app.function()

@@ -8,9 +8,9 @@ import random
 import unittest
 from collections.abc import Callable, Sequence
 
-from countersign.asks import Ai, Answer, Ask, Call, Pause
+from countersign.asks import Ai, Answer, Ask, Call, Pause, ask_json
 from countersign.execution import run_function
-from countersign.testing import FakeHost, approved
+from countersign.testing import FakeHost, approved, rejected, run
 
 from app import app
 
@@ -35,7 +35,7 @@ def answer(ask: Ask) -> object:
         return f"echo: {ask.messages[-1].content}"
     if isinstance(ask, Call):
         return json.loads(ask.input)
-    has_form = isinstance(ask, Pause) and ask.response_schema is not None
+    has_form = isinstance(ask, Pause) and ask.approval_request_id == "form"
     return approved(feedback="Shorter.", response={"stars": 3, "remarks": []} if has_form else None)
 
 
@@ -66,6 +66,44 @@ class EveryFunction(unittest.TestCase):
                     self.assertEqual(succeeded, name not in FAIL, text)
                     if not succeeded:
                         self.assertEqual(json.loads(text)["code"], FAIL[name])
+
+    def test_a_request_is_asked_as_it_is_given_and_the_review_has_every_vote(self) -> None:
+        request = {
+            "approval_request_id": "contract",
+            "approval_request_url": "https://x.example",
+            "expires_in_ms": 9_000,
+            "default_decision": "rejected",
+            "title": "T",
+            "payload": {"n": 1},
+            "editable": True,
+            "response_schema": {"type": "object"},
+            "choices": ["approved", "rejected"],
+            "feedback_required": ["rejected"],
+            "stages": [{"reviewers": ["@legal"], "required": 2}, {"reviewers": [], "required": 1}],
+            "rejection": "majority",
+            "forbid_self_approval": True,
+            "reminders_ms": [1_000],
+            "escalations": [{"after_ms": 2_000, "reviewers": ["@leads"], "notify": ["pager"]}],
+            "notify": ["legal-slack"],
+        }
+        votes = [approved(reviewer=name) for name in ("kim", "lee", "max")]
+        done = run(app, "approve", request, answers=[approved(votes=votes)])
+        asked = ask_json(done.asks[0])
+        asked |= {name: json.loads(asked[name]) for name in ("payload", "response_schema")}
+        self.assertEqual(asked, {"kind": "pause"} | request)
+        self.assertEqual((done.result["decision"], done.result["response"]), ("approved", {"n": 1}))
+        self.assertEqual([vote["stage"] for vote in done.result["votes"]], [0, 0, 1])
+        self.assertEqual(done.result["votes"][2]["voted_at_ms"], done.result["decided_at_ms"])
+
+    def test_three_pauses_under_one_name_are_three(self) -> None:
+        done = run(app, "rounds", {"n": 3}, answers=[approved(), rejected(), approved()])
+        self.assertEqual(done.result, ["approved", "rejected", "approved"])
+
+    def test_a_link_is_got_before_its_pause_is_open(self) -> None:
+        done = run(app, "link_then_pause", {"reviewer": "ana"}, answers=[approved(reviewer="ana")])
+        self.assertEqual([ask.kind for ask in done.asks], ["review_link", "pause"])
+        self.assertEqual(done.result["link"], "https://countersign.invalid/r/only/ana")
+        self.assertEqual(done.result["review"]["votes"][0]["reviewer"], "ana")
 
     def test_the_table_of_those_that_fail_is_complete(self) -> None:
         self.assertLessEqual(FAIL.keys(), app.functions.keys())

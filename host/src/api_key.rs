@@ -34,6 +34,8 @@ pub enum Action {
     Run,
     SeePauses,
     Decide,
+    /// Let somebody else decide a pause, by a link.
+    MakeLinks,
     SeeGroups,
     Administer,
 }

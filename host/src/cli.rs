@@ -5,6 +5,7 @@
 
 mod api;
 mod asks;
+mod audit;
 mod build;
 mod child;
 mod client;
@@ -18,6 +19,7 @@ mod events;
 mod executions;
 mod failure;
 mod keys;
+mod link;
 mod local;
 mod logs;
 mod master_key;
@@ -64,7 +66,8 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0  it went well
   1  the execution failed or was cancelled (run --wait, try) or does not replay (replay); a project was
-     not made or not built; serve, tenants, demo or dev failed
+     not made or not built; the audit log is not as it was sealed (audit verify); serve, tenants, demo
+     or dev failed
   2  the command line is wrong
   3  the host refused (HTTP 4xx)
   4  the host cannot be reached or has failed (HTTP 5xx)
@@ -139,6 +142,8 @@ enum Command {
     Pauses(pauses::PausesArgs),
     /// Decide a pause
     Decide(pauses::DecideArgs),
+    /// Make a link by which somebody without a key can decide a pause
+    Link(link::LinkArgs),
     /// Stop an execution for good
     Cancel(executions::CancelArgs),
     /// Say who is told of pauses and executions
@@ -162,6 +167,9 @@ enum Command {
     /// Show and change what a tenant has switched on
     #[command(subcommand)]
     Settings(settings::SettingsCommand),
+    /// See who did what, and whether the log of it was changed
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Sign a webhook's body on standard input and print the headers
     Sign(sign::SignArgs),
     /// Make tenants; works on the database, not through the API
@@ -231,6 +239,7 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
         Command::Logs(args) => logs::logs(&args, &client()?, out).await?,
         Command::Pauses(args) => pauses::pauses(&args, &client()?, out).await?,
         Command::Decide(args) => pauses::decide(&args, &client()?, out).await?,
+        Command::Link(args) => link::link(&args, &client()?, out).await?,
         Command::Cancel(args) => executions::cancel(&args, &client()?, out).await?,
         Command::Endpoints(command) => endpoints::endpoints(&command, &client()?, out).await?,
         Command::Deliveries(command) => deliveries::deliveries(&command, &client()?, out).await?,
@@ -239,6 +248,7 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
         Command::Keys(command) => keys::keys(&command, &client()?, out).await?,
         Command::Secrets(command) => keys::secrets(command, client, out).await?,
         Command::Settings(command) => settings::settings(&command, &client()?, out).await?,
+        Command::Audit(command) => audit::audit(command, client, out).await?,
         Command::Sign(args) => sign::sign(&args, out)?,
     }
     Ok(Exit::Ok)

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::address::Rules;
 use crate::guest::CacheKey;
+use crate::link::BASE_URL_BYTES_MAX;
 use crate::master_key::{self, MasterKeys};
 use crate::outbox::mail::Mailer;
 use crate::random;
@@ -21,6 +22,11 @@ pub struct Config {
     /// Where to listen for HTTP.
     #[arg(long, env = "COUNTERSIGN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
     pub listen: SocketAddr,
+
+    /// Where reviewers reach this host: what the links to its pages begin with. Without it, `http://` and the address
+    /// that it listens on. All hosts on one database need the same.
+    #[arg(long, env = "COUNTERSIGN_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub public_url: Option<String>,
 
     /// Where to keep the private Postgres, compiled components and keys.
     #[arg(long, env = "COUNTERSIGN_DATA_DIR", value_name = "DIR", default_value_os_t = default_data_dir())]
@@ -78,6 +84,19 @@ pub struct Config {
     #[arg(long, env = "COUNTERSIGN_LEASE_SECONDS", value_name = "SECONDS", default_value_t = 15,
           value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub lease_seconds: u64,
+}
+
+/// Reads the address of a host, which may be below a path of a server.
+fn public_url(text: &str) -> Result<String, String> {
+    let url = reqwest::Url::parse(text).map_err(|why| why.to_string())?;
+    let is_bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if !matches!(url.scheme(), "http" | "https") || !is_bare || url.password().is_some() {
+        return Err("give http:// or https://, a host, and if need be a path".into());
+    }
+    if url.as_str().len() > BASE_URL_BYTES_MAX {
+        return Err(format!("longer than {BASE_URL_BYTES_MAX} bytes"));
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// A setting that nothing prints, and that is wiped when it is dropped.

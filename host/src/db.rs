@@ -19,6 +19,8 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 pub mod agents;
 pub mod answers;
+pub mod asked;
+pub mod audit;
 pub mod bell;
 pub mod claims;
 pub mod decisions;

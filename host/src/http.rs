@@ -1,8 +1,10 @@
 //! The API: clients write rows here, workers act on them. Knows nothing of the worker: they meet in Postgres.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, header};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -15,10 +17,13 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::db::Db;
 use crate::dialer::Dialer;
 use crate::guest::Cache;
+use crate::link::Links;
 use crate::master_key::MasterKeys;
+use crate::web;
 
 mod agentfield;
 mod agents;
+mod audit;
 mod auth;
 mod deliveries;
 mod endpoints;
@@ -30,6 +35,7 @@ mod groups;
 mod health;
 mod journal;
 mod keys;
+mod links;
 mod pauses;
 mod reviewers;
 mod settings;
@@ -52,6 +58,7 @@ pub struct App {
     db: Db,
     cache: Cache,
     master_keys: MasterKeys,
+    links: Links,
     good_keys: GoodKeys,
     notifier: Notifier,
 }
@@ -65,17 +72,19 @@ pub struct Notifier {
 }
 
 impl App {
-    pub fn new(db: Db, cache: Cache, master_keys: MasterKeys, notifier: Notifier) -> Self {
-        Self { db, cache, master_keys, good_keys: GoodKeys::new(), notifier }
+    pub fn new(db: Db, cache: Cache, master_keys: MasterKeys, links: Links, notifier: Notifier) -> Self {
+        Self { db, cache, master_keys, links, good_keys: GoodKeys::new(), notifier }
     }
 }
 
-/// Serves the API until `stop`; then lets the requests that are under way end, for as long as it is polled.
+/// Serves the API and the reviewers' pages until `stop`; then lets the requests that are under way end, for as long as it is polled.
 pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
+    // Whoever changes something is recorded with the address that it comes from.
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-/// The whole API.
+/// The whole API, and the pages.
 fn router(app: App) -> Router {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(agents::router())
@@ -83,6 +92,7 @@ fn router(app: App) -> Router {
         .merge(journal::router())
         .merge(events::router())
         .merge(pauses::router())
+        .merge(links::router())
         .merge(webhooks::router())
         .merge(keys::router())
         .merge(reviewers::router())
@@ -91,24 +101,34 @@ fn router(app: App) -> Router {
         .merge(deliveries::router())
         .merge(settings::router())
         .merge(agentfield::router())
+        .merge(audit::router())
         .merge(health::router())
         .split_for_parts();
     let document = document.to_json().unwrap_or_default();
+    let pages = web::router(web::Site { db: app.db.clone(), links: app.links.clone() });
     router
         .route(
             "/openapi.json",
             axum::routing::get(async move || ([(header::CONTENT_TYPE, "application/json")], document.clone())),
         )
+        .merge(pages)
         .fallback(async || Error::NotFound("not_found", "there is no such route; see /openapi.json".into()))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(axum::middleware::map_response(harden))
         .layer(axum::middleware::from_fn(unread::read_on))
         .layer(CatchPanicLayer::custom(|_| axum::response::IntoResponse::into_response(Error::Internal)))
-        .layer(TraceLayer::new_for_http())
+        .layer(TraceLayer::new_for_http().make_span_with(span))
         .with_state(app)
 }
 
-/// No answer of an API is for a browser to sniff, frame or keep.
+/// What a request is called in the log: by its route, never by its path. That of a reviewer's page is as good as a key,
+/// and a path that fits no route may be one with a typing error.
+fn span(request: &Request) -> tracing::Span {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
+    tracing::debug_span!("request", method = %request.method(), route)
+}
+
+/// No answer of a host is for a browser to sniff, frame or keep.
 async fn harden(mut response: axum::response::Response) -> axum::response::Response {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -16,7 +16,7 @@ pub type Millis = u64;
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Ask {
     Ai(Prompt),
-    Pause(ApprovalRequest),
+    Pause(Box<ApprovalRequest>),
     WaitForResume {
         approval_request_id: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -356,11 +356,11 @@ mod tests {
 
     #[test]
     fn an_asks_text_is_stable() {
-        let ask = Ask::Pause(ApprovalRequest {
+        let ask = Ask::Pause(Box::new(ApprovalRequest {
             approval_request_id: "draft-review".into(),
             expires_in_ms: Some(86_400_000),
             ..ApprovalRequest::default()
-        });
+        }));
         assert_eq!(ask.to_text(), r#"{"kind":"pause","approval_request_id":"draft-review","expires_in_ms":86400000}"#);
         assert_eq!(Ask::Sleep { duration_ms: 5 }.to_text(), r#"{"kind":"sleep","duration_ms":5}"#);
         assert_eq!(serde_json::from_str::<Ask>(&ask.to_text()).unwrap(), ask);

@@ -10,11 +10,14 @@ pub mod approval; // how several people decide, and what is done while they are 
 pub mod schema; // what a JSON Schema may be, and what satisfies it
 pub mod signature; // how a webhook proves who sent it
 pub mod master_key; // how the database keeps the secrets that sign webhooks
+pub mod link; // how a reviewer is let in without a key
 pub mod notification; // what others are told
 pub mod address; // where a host may send notifications
 pub mod api_key; // how a caller proves who it is, and what it may do
+pub mod audit; // who did what, and whether the log of it was changed
 pub mod db; // the rows: the only place with SQL
 pub mod http; // clients write rows here …
+pub mod web; // … as do reviewers, on the pages of their links …
 pub mod worker; // … and workers act on them here
 pub mod timekeeper; // … and this keeps the times of pauses
 pub mod dialer; // requests to places that tenants choose

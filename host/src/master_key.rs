@@ -1,5 +1,5 @@
 //! How the secrets of webhooks and endpoints are encrypted at rest: XChaCha20-Poly1305, under a key that the hosts have
-//! and the database does not. Pure: no I/O, no clock.
+//! and the database does not; and what other keys are derived from it. Pure: no I/O, no clock.
 //!
 //! An encrypted secret is version (1 byte), id of the key (4), nonce (24), ciphertext and tag (16). The version, the id,
 //! the tenant and the secret's id are authenticated with it: a row that is moved to another tenant or id is not
@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -61,6 +62,14 @@ impl Purpose {
 pub struct KeyId([u8; ID_BYTES]);
 
 impl KeyId {
+    pub fn from_bytes(bytes: [u8; ID_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    pub fn to_bytes(self) -> [u8; ID_BYTES] {
+        self.0
+    }
+
     /// The key that this is encrypted under. Its first bytes suffice. None if it is of no form that is known here.
     pub fn of(encrypted: &[u8]) -> Option<Self> {
         let (&VERSION, rest) = encrypted.split_first()? else { return None };
@@ -84,6 +93,8 @@ struct MasterKey {
     id: KeyId,
     /// Wipes its key when it is dropped.
     cipher: XChaCha20Poly1305,
+    /// What other keys are derived from.
+    key: Zeroizing<Vec<u8>>,
 }
 
 /// The keys of a host, at least one: the first encrypts, all decrypt. Cheap to clone.
@@ -160,6 +171,17 @@ impl MasterKeys {
         Ok(Zeroizing::new(plain))
     }
 
+    /// A key of its own for `purpose`, from the master key of this id; none if there is no such key.
+    ///
+    /// HMAC-SHA256 of `purpose`, keyed with the master key: whoever learns it learns nothing of the master key, nor of the
+    /// key for another purpose.
+    pub fn derive(&self, id: KeyId, purpose: &[u8]) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+        let key = self.0.iter().find(|key| key.id == id)?;
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&key.key).expect("HMAC takes keys of any length");
+        mac.update(purpose);
+        Some(Zeroizing::new(mac.finalize().into_bytes().into()))
+    }
+
     /// The ids of all keys; that of the first encrypts.
     pub fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.0.iter().map(|key| key.id)
@@ -205,7 +227,7 @@ impl MasterKey {
         let key = Zeroizing::new(STANDARD.decode(text.strip_prefix(KEY_PREFIX)?).ok()?);
         let cipher = XChaCha20Poly1305::new_from_slice(&key).ok()?;
         let digest = Sha256::new().chain_update(ID_CONTEXT).chain_update(&*key).finalize();
-        Some(Self { id: KeyId(*digest.first_chunk()?), cipher })
+        Some(Self { id: KeyId(*digest.first_chunk()?), cipher, key })
     }
 }
 

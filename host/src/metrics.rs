@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::db::decisions::Decided;
 use crate::db::outbox::Backlog;
 use crate::db::pauses::Open;
 
@@ -50,8 +51,20 @@ pub(crate) fn attempt(outcome: &'static str) {
     METRICS.1.attempts.get_or_create(&Label { outcome }).inc();
 }
 
-/// Counts a decision.
-pub(crate) fn decision(outcome: &'static str) {
+/// Counts a decision by what became of it.
+pub(crate) fn decision(decided: &Decided) {
+    let outcome = match decided {
+        Decided::Accepted(_) => "accepted",
+        Decided::Recorded(_) => "recorded",
+        Decided::Duplicate(_) => "duplicate",
+        Decided::AlreadyDecided(_) => "already_decided",
+        Decided::AlreadyVoted(_) => "already_voted",
+        Decided::NotAsked(_) => "not_asked",
+        Decided::Closed => "closed",
+        Decided::NotFound => "not_found",
+        Decided::Unfit(_) => "invalid",
+        Decided::WebhookIdReused => "webhook_id_reused",
+    };
     METRICS.1.decisions.get_or_create(&Label { outcome }).inc();
 }
 

@@ -3,6 +3,7 @@
 //! A delivery is claimed, sent, and what came of it is recorded. A host that dies in between leaves a claim that runs
 //! out, and the delivery is made again under the same id: at least once, and never under two ids.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Actor;
 use crate::crash;
 use crate::db::outbox::{Due, Next, Tried};
 use crate::db::{self, Db};
 use crate::dialer::Dialer;
+use crate::link::{self, Links};
 use crate::master_key::MasterKeys;
 use crate::metrics;
 use crate::random;
@@ -57,6 +60,7 @@ pub struct Outbox {
     pub dialer: Dialer,
     pub mailer: Option<Mailer>,
     pub master_keys: MasterKeys,
+    pub links: Links,
     /// This host's name in the rows.
     pub host: String,
 }
@@ -171,7 +175,11 @@ impl Outbox {
         flight.after =
             if due.len() == room { due.last().map(|due| due.tenant_id.clone()) } else { None }.unwrap_or_default();
         let none = due.is_empty();
-        for due in due {
+        for mut due in due {
+            // Whoever is told of a pause may not decide it by a link that its agent has shown to somebody else.
+            if let Cow::Owned(redacted) = link::redact(&due.body) {
+                due.body = redacted;
+            }
             let (outbox, tenant) = (self.clone(), due.tenant_id.clone());
             *flight.by_tenant.entry(tenant.clone()).or_default() += 1;
             flight.tasks.spawn(async move {
@@ -257,7 +265,7 @@ impl Outbox {
         let Some(endpoint) = &due.endpoint else { return };
         let change = db::endpoints::Change { switch: Some(Err("it answered 410 Gone")), ..Default::default() };
         tracing::warn!(tenant.id = due.tenant_id, endpoint, "an endpoint answered 410 Gone, and is disabled");
-        if let Err(error) = self.db.change_endpoint(&due.tenant_id, endpoint, &change).await {
+        if let Err(error) = self.db.change_endpoint(&due.tenant_id, endpoint, &change, &Actor::HOST).await {
             tracing::warn!(tenant.id = due.tenant_id, endpoint, %error, "it could not be disabled");
         }
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::api_key::Role;
+use crate::audit::Actor;
 use crate::config::{self, Config, DataDir};
 use crate::db::Db;
 use crate::db::embedded::Embedded;
@@ -20,11 +21,13 @@ use crate::effects::ai::{Models, Settings};
 use crate::execution::is_tenant;
 use crate::guest::{Cache, Engine, Limits};
 use crate::http::{self, App, Notifier};
+use crate::link::Links;
 use crate::master_key::MasterKeys;
 use crate::outbox::Outbox;
 use crate::timekeeper;
 use crate::worker::Worker;
 
+mod seal;
 mod secrets;
 
 pub use secrets::{Rekeyed, rekey_secrets};
@@ -49,6 +52,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     config.address_rules(vec![])?;
     let (db, postgres) = database(&config, &data).await?;
     secrets::look(&db, &master_keys).await?;
+    let links = Links::new(master_keys.clone(), &public_url(&config, listener.local_addr()?));
     let database_url = postgres.as_ref().map(Embedded::url).or(config.database_url.as_deref());
     let rules = config.address_rules(own_addresses(listener.local_addr()?, database_url).await)?;
     let dialer = Dialer::new(rules)?;
@@ -57,14 +61,16 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         dialer: dialer.clone(),
         mailer: mailer.clone(),
         master_keys: master_keys.clone(),
+        links: links.clone(),
         host: data.worker.clone(),
     };
     let notifier = Notifier { dialer, sends_mail: mailer.is_some() };
-    let (app, cache) = start(&config, &data, &db, master_keys, notifier).await?;
+    let (app, cache) = start(&config, &data, &db, master_keys, links.clone(), notifier).await?;
     let stop = CancellationToken::new();
     let postgres = postgres.map(|postgres| tokio::spawn(keep(postgres, data.path().into(), db.clone(), stop.clone())));
-    let worker = tokio::spawn(worker(&config, &data, &db, &cache)?.run(stop.clone()));
+    let worker = tokio::spawn(worker(&config, &data, &db, &cache, links)?.run(stop.clone()));
     let timekeeper = tokio::spawn(timekeeper::run(db.clone(), stop.clone()));
+    let sealer = tokio::spawn(seal::run(db.clone(), stop.clone()));
     let outbox = tokio::spawn(outbox.run(stop.clone()));
 
     tracing::info!(
@@ -83,12 +89,25 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     worker.await?;
     timekeeper.await?;
+    sealer.await?;
     outbox.await?;
     db.close().await;
     if let Some(postgres) = postgres {
         postgres.await?.stop().await?;
     }
     served
+}
+
+/// What links begin with: the setting, else the address that the host listens on.
+fn public_url(config: &Config, listens: SocketAddr) -> String {
+    if let Some(url) = &config.public_url {
+        return url.clone();
+    }
+    let url = format!("http://{listens}");
+    if listens.ip().is_unspecified() {
+        tracing::warn!(url, "links for reviewers begin with this, which leads nowhere; set COUNTERSIGN_PUBLIC_URL");
+    }
+    url
 }
 
 /// Looks after the private Postgres until `stop`, and starts it again if it has died.
@@ -111,8 +130,8 @@ pub async fn create_tenant(config: Config, tenant: String) -> anyhow::Result<Str
     anyhow::ensure!(is_tenant(&tenant), "a tenant's name is 1 to 64 of a-z 0-9 -, a letter or digit first");
     let data = DataDir::open(&config.data_dir)?;
     let (db, postgres) = database(&config, &data).await?;
-    anyhow::ensure!(db.create_tenant(&tenant).await?, "there is a tenant {tenant:?} already");
-    let (_, key) = http::new_key(&db, &tenant, "operator", Role::Operator, None).await?;
+    anyhow::ensure!(db.create_tenant(&tenant, &Actor::HOST).await?, "there is a tenant {tenant:?} already");
+    let (_, key) = http::new_key(&db, &tenant, "operator", Role::Operator, None, Actor::HOST).await?;
     db.close().await;
     if let Some(postgres) = postgres {
         postgres.stop().await?;
@@ -137,12 +156,13 @@ async fn start(
     data: &DataDir,
     db: &Db,
     keys: MasterKeys,
+    links: Links,
     notifier: Notifier,
 ) -> anyhow::Result<(App, Cache)> {
-    if db.create_tenant(DEFAULT_TENANT).await? || !data.api_key_file().exists() {
+    if db.create_tenant(DEFAULT_TENANT, &Actor::HOST).await? || !data.api_key_file().exists() {
         // A key that a crash kept from being written down is never used; the next start makes another.
         let name = format!("first operator of {}", data.worker);
-        let (_, key) = http::new_key(db, DEFAULT_TENANT, &name, Role::Operator, None).await?;
+        let (_, key) = http::new_key(db, DEFAULT_TENANT, &name, Role::Operator, None, Actor::HOST).await?;
         let _ = std::fs::remove_file(data.api_key_file());
         config::secret(&data.api_key_file(), || format!("{key}\n").into_bytes())?;
         tracing::info!(path = %data.api_key_file().display(), "wrote an operator's key for the tenant `default`");
@@ -158,10 +178,10 @@ async fn start(
     let engine = Engine::new().map_err(|why| anyhow::anyhow!("the WebAssembly engine: {why:#}"))?;
     tracing::debug!(concurrency = config.concurrency, "engine ready");
     let cache = Cache::new(engine, directory, key);
-    Ok((App::new(db.clone(), cache.clone(), keys, notifier), cache))
+    Ok((App::new(db.clone(), cache.clone(), keys, links, notifier), cache))
 }
 
-fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache) -> anyhow::Result<Worker> {
+fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache, links: Links) -> anyhow::Result<Worker> {
     let models = Models::new(Settings {
         base_url: config.ai_base_url.clone(),
         api_key: config.ai_key.clone(),
@@ -171,6 +191,7 @@ fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache) -> anyhow::Re
         db: db.clone(),
         cache: cache.clone(),
         models: Arc::new(models),
+        links,
         limits: Limits::default(),
         name: data.worker.clone(),
         lease: Duration::from_secs(config.lease_seconds),

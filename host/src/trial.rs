@@ -162,13 +162,13 @@ impl Trial {
         for fresh in self.guest.take_fresh() {
             match self.prepare(&fresh) {
                 Ok(question) => drop(self.questions.insert(fresh.op, question)),
-                Err(answer) => drop(self.known.insert(fresh.op, answer)),
+                Err(answer) => drop(self.known.insert(fresh.op, *answer)),
             }
         }
     }
 
     /// What an ask waits for; or the answer, if a host would know it.
-    fn prepare(&mut self, open: &OpenAsk) -> Result<Question, Answer> {
+    fn prepare(&mut self, open: &OpenAsk) -> Result<Question, Box<Answer>> {
         let plain = Question {
             op: open.op,
             ask: open.ask.clone(),
@@ -178,10 +178,10 @@ impl Trial {
             default: None,
             schema: None,
         };
-        let refused = |why| Answer::Review(Err(why));
+        let refused = |why| Box::new(Answer::Review(Err(why)));
         Ok(match &*open.ask {
             Ask::Ai(prompt) => {
-                let schema = ai::check(prompt).map_err(|why| Answer::Ai(Err(why)))?;
+                let schema = ai::check(prompt).map_err(|why| Box::new(Answer::Ai(Err(why))))?;
                 Question { schema: schema.map(Arc::new), ..plain }
             }
             Ask::Pause(request) => {
@@ -202,10 +202,12 @@ impl Trial {
             }
             Ask::ReviewLink { approval_request_id, reviewer } => {
                 let link = pause::check_link(approval_request_id, reviewer);
-                return Err(Answer::Link(link.map(|()| format!("{TRIAL_LINK}{approval_request_id}"))));
+                return Err(Box::new(Answer::Link(
+                    link.map(|()| format!("{TRIAL_LINK}{approval_request_id}/{reviewer}")),
+                )));
             }
             Ask::Call { target, input } => {
-                call::check(target, input).map_err(|why| Answer::Call(Err(why)))?;
+                call::check(target, input).map_err(|why| Box::new(Answer::Call(Err(why))))?;
                 plain
             }
             Ask::Sleep { duration_ms } => Question { due: Some(deadline(open.asked_at, *duration_ms)), ..plain },
@@ -213,8 +215,8 @@ impl Trial {
     }
 
     /// An error is the decision of this name.
-    fn decision_of(&self, name: &str) -> Result<(), Answer> {
-        self.decided.get(name).map_or(Ok(()), |review| Err(Answer::Review(Ok(review.clone()))))
+    fn decision_of(&self, name: &str) -> Result<(), Box<Answer>> {
+        self.decided.get(name).map_or(Ok(()), |review| Err(Box::new(Answer::Review(Ok(review.clone())))))
     }
 
     /// Takes note of an answer that was delivered. A pause that was refused has not used up its name.

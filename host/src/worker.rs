@@ -13,6 +13,7 @@ use crate::db::claims::Claim;
 use crate::db::{self, Db};
 use crate::effects::ai::Models;
 use crate::guest::{Cache, Limits};
+use crate::link::Links;
 use crate::metrics;
 
 mod attempt;
@@ -46,6 +47,8 @@ pub struct Worker {
     pub db: Db,
     pub cache: Cache,
     pub models: Arc<Models>,
+    /// Makes the links that agents ask for.
+    pub links: Links,
     pub limits: Limits,
     /// This host's name in the rows.
     pub name: String,

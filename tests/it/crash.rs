@@ -1,5 +1,7 @@
 //! `kill -9` at every point of the host that has a name: whatever was in hand, the end is as if nothing had happened.
 
+mod approvals;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Mutex;
@@ -10,6 +12,8 @@ use countersign_tests::build::{guest, root};
 use countersign_tests::{Api, Database, Host, Model, PATIENCE, Reply};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+
+use crate::audit::{entries, verified};
 
 /// The points that a run of `publish_with_review` passes, how often it surely does, and up to which pass they are tried.
 const REVIEW_POINTS: [(&str, u32, u32); 14] = [
@@ -32,6 +36,9 @@ const REVIEW_POINTS: [(&str, u32, u32); 14] = [
 
 /// The points that only a pause passes which nobody decides in time.
 const EXPIRY_POINTS: [&str; 2] = ["before_expire", "after_expire"];
+
+/// The points that every host passes some time after something was done.
+const SEAL_POINTS: [&str; 2] = ["before_seal", "after_seal"];
 
 /// How many hosts die side by side.
 const LANES: usize = 3;
@@ -218,6 +225,17 @@ async fn check_review(lane: &Lane, run: &Run, death: &Death) {
     let expected = [1, 2].map(|nth| if repeated(nth) { "duplicate" } else { "accepted" });
     let outcomes: Vec<_> = run.outcomes.values().collect();
     assert_eq!(outcomes, expected, "{death:?}");
+    check_log(lane, run).await;
+}
+
+/// Checks that the audit log has each change of a run once, and is one chain.
+async fn check_log(lane: &Lane, run: &Run) {
+    let api = lane.host.api();
+    let log = entries(&api).await;
+    let of_run = log.iter().filter(|entry| entry["subject"].as_str().expect("a text").starts_with(&run.id));
+    let actions: Vec<_> = of_run.map(|entry| entry["action"].as_str().expect("a text")).collect();
+    assert_eq!(actions, ["execution.started", "pause.decided", "pause.decided"]);
+    assert_eq!(verified(&api).await.seq, log.len() as u64);
 }
 
 /// Runs all deaths, some side by side.
@@ -290,7 +308,8 @@ async fn a_pause_that_expires_while_its_host_is_killed_expires_once() {
     let mut lane = Lane::new("publish_with_review").await;
     for point in EXPIRY_POINTS {
         lane.doom([point.to_owned()]).await;
-        let id = lane.host.api().start("testbed.pause_once", &json!({"expires_in_ms": 200})).await;
+        // So soon that the worker waits for it with the agent in memory: later ones are the timekeeper's.
+        let id = lane.host.api().start("testbed.pause_once", &json!({"expires_in_ms": 5})).await;
         assert!(lane.host.died().await, "the host passed {point} by");
         lane.revive().await;
         let api = lane.host.api();
@@ -303,12 +322,27 @@ async fn a_pause_that_expires_while_its_host_is_killed_expires_once() {
     }
 }
 
+#[tokio::test]
+async fn a_host_that_is_killed_while_it_seals_the_audit_log_leaves_every_entry_in_it_once() {
+    let mut lane = Lane::new("publish_with_review").await;
+    for (point, deaths) in SEAL_POINTS.into_iter().zip([2, 1]) {
+        lane.doom(vec![format!("{point}:1"); deaths]).await;
+        let run = lane.run("content-pipeline.publish_with_review", &json!({"brief": "a launch"})).await;
+        while lane.deaths < deaths {
+            assert!(lane.host.died().await, "{point}: the host passed by");
+            lane.revive().await;
+        }
+        check_log(&lane, &run).await;
+    }
+}
+
 #[test]
 fn every_crash_point_of_the_host_is_named_here() {
     let mut found = BTreeSet::new();
     collect_points(&root().join("host/src"), &mut found);
-    let of_deliveries = crate::notifications::deaths::POINTS.iter().map(|(point, _)| *point);
-    let tested = REVIEW_POINTS.iter().map(|(point, ..)| *point).chain(EXPIRY_POINTS).chain(of_deliveries);
+    let tested = REVIEW_POINTS.iter().map(|(point, ..)| *point).chain(EXPIRY_POINTS).chain(SEAL_POINTS);
+    let tested = tested.chain(approvals::POINTS);
+    let tested = tested.chain(crate::notifications::deaths::POINTS.iter().map(|(point, _)| *point));
     assert_eq!(found, tested.map(ToOwned::to_owned).collect());
 }
 

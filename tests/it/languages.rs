@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use countersign::guest::State;
-use countersign::journal::{Answer, Entry};
+use countersign::journal::{Answer, Entry, Review, Vote};
 use countersign_tests::build::guest;
 use countersign_tests::drive::{PICKS, Run, call, component, result, run};
 use countersign_tests::{Database, Host, Model};
@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 
 /// The example that every language has.
 const PIPELINES: [&str; 3] = ["publish_with_review", "publish_with_review_python", "publish_with_review_typescript"];
+
+/// The agents that use everything that their language has. What they ask of people they ask alike.
+const TESTBEDS: [&str; 3] = ["testbed", "testbed_python", "testbed_typescript"];
 
 async fn review(pipeline: &str, journal: &[Entry]) -> Run {
     let component = component(pipeline).await;
@@ -101,6 +104,97 @@ async fn a_wrong_input_is_refused_at_the_door_and_names_the_field() {
             assert_eq!(reply.body["error"]["code"], "invalid_input", "{pipeline}: {}", reply.body);
         }
     }
+}
+
+#[tokio::test]
+async fn every_language_asks_people_in_the_same_bytes_and_is_told_every_vote() {
+    let request = json!({
+        "approval_request_id": "contract", "approval_request_url": "https://x.example", "expires_in_ms": 9_000,
+        "default_decision": "rejected", "title": "„schön“", "payload": {"n": 1}, "editable": true,
+        "response_schema": {"type": "object"}, "choices": ["approved", "rejected"], "feedback_required": ["rejected"],
+        "stages": [{"reviewers": ["@legal", "ana"], "required": 2}, {"reviewers": [], "required": 1}],
+        "rejection": "majority", "forbid_self_approval": true, "reminders_ms": [1_000, 2_000],
+        "escalations": [{"after_ms": 3_000, "reviewers": ["@leads"]}, {"after_ms": 4_000, "notify": ["pager"]}],
+        "notify": ["legal-slack"],
+    });
+    let vote = |reviewer: &str, stage, claimed, feedback: Option<&str>| Vote {
+        reviewer: reviewer.into(),
+        claimed,
+        stage,
+        decision: "approved".into(),
+        feedback: feedback.map(Into::into),
+        response: Some(r#"{"n":2}"#.into()),
+        voted_at_ms: 1_767_225_600_123,
+    };
+    let told = Review {
+        decision: "approved".into(),
+        feedback: None,
+        response: Some(r#"{"n":2}"#.into()),
+        reviewer: Some("bo".into()),
+        decided_at_ms: 1_767_225_600_456,
+        votes: vec![vote("ana", 0, true, Some("Gut.")), vote("bo", 1, false, None)],
+    };
+    let mut runs = vec![];
+    for testbed in TESTBEDS {
+        let component = component(testbed).await;
+        let call = || call("approve", &request);
+        let mut journal = run(&component, call(), &[], PICKS[0].1).await.expect("nothing to mismatch").journal;
+        assert_eq!(journal.len(), 1, "{testbed}");
+        journal[0].answer = Answer::Review(Ok(told.clone()));
+        let told = run(&component, call(), &journal, PICKS[0].1).await.expect("it asks the same");
+        runs.push((journal[0].ask.clone(), result(&told)));
+    }
+    let ask: Value = serde_json::from_str(&runs[0].0).expect("an ask is JSON");
+    assert_eq!((&ask["stages"], &ask["escalations"]), (&request["stages"], &request["escalations"]));
+    assert_eq!(runs[0].1["votes"][0]["feedback"], "Gut.");
+    assert_eq!((&runs[1], &runs[2]), (&runs[0], &runs[0]));
+}
+
+#[tokio::test]
+async fn in_every_language_a_loop_may_pause_under_one_name_and_a_link_is_had_before_its_pause() {
+    for testbed in TESTBEDS {
+        let component = component(testbed).await;
+        let of = async |function, input| run(&component, call(function, &input), &[], PICKS[0].1).await.unwrap();
+        let rounds = of("rounds", json!({"n": 3})).await;
+        assert_eq!(result(&rounds), json!(["approved", "approved", "approved"]), "{testbed}");
+        let linked = of("link_then_pause", json!({"reviewer": "ana"})).await;
+        let (link, review) = (&result(&linked)["link"], &result(&linked)["review"]);
+        assert!(link.as_str().is_some_and(|link| link.starts_with("https://")), "{testbed}: {link}");
+        assert_eq!(review["decision"], "approved", "{testbed}");
+        assert!(linked.journal[0].ask.contains(r#""kind":"review_link""#), "{testbed}: {}", linked.journal[0].ask);
+        let refused = of("link_then_pause", json!({"reviewer": "@legal"})).await;
+        let State::Returned(Err(error)) = &refused.end else { panic!("{testbed}: {:?}", refused.end) };
+        assert!(error.contains("pause_invalid_request"), "{testbed}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn in_every_language_two_people_decide_together_and_the_agent_is_told_both() {
+    let (database, model) = (Database::new().await, Model::start().await);
+    let host = Host::start(&database, &model).await;
+    let api = host.api();
+    let secret = api.secret().await;
+    for testbed in TESTBEDS {
+        let agent = testbed.replace('_', "-");
+        api.deploy(&agent, guest(testbed)).await;
+        let request = json!({
+            "payload": {"cents": 5}, "editable": true, "stages": [{"reviewers": ["ana", "bo", "cy"], "required": 2}]
+        });
+        let id = api.start(&format!("{agent}.approve"), &request).await;
+        let pause = api.paused(&id, "only").await;
+        let vote = async |reviewer: &str, response: Value| {
+            let body = json!({"pause_id": pause, "decision": "approved", "reviewer": reviewer, "response": response});
+            api.webhook("default", &secret, &format!("{agent}-{reviewer}"), &body).await.expect(200)
+        };
+        assert_eq!(vote("ana", json!({"cents": 4})).await["outcome"], "recorded", "{testbed}");
+        assert_eq!(vote("cy", json!({"cents": 3})).await["outcome"], "accepted", "{testbed}");
+        let told = api.finished(&id).await["result"].clone();
+        let votes = told["votes"].as_array().expect("votes");
+        let said = votes.iter().map(|vote| json!([vote["reviewer"], vote["claimed"], vote["response"]["cents"]]));
+        assert_eq!(said.collect::<Vec<_>>(), [json!(["ana", true, 4]), json!(["cy", true, 3])], "{testbed}: {told}");
+        assert_eq!((&told["reviewer"], &told["response"]), (&json!("cy"), &json!({"cents": 3})), "{testbed}");
+    }
+    host.assert_unharmed();
 }
 
 /// Every function of a testbed, but for those that never end: each replays from every prefix, in every order.

@@ -62,6 +62,11 @@ impl Api {
         Self { key: key.into(), ..self.clone() }
     }
 
+    /// The key itself.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The same host, a new key of this role.
     pub async fn role(&self, role: &str) -> Self {
         let body = self.post("/v1/keys", &json!({"name": format!("a {role}"), "role": role})).await.expect(201);

@@ -4,8 +4,9 @@
  * A claim may lie for weeks on two desks in turn. Nothing runs meanwhile, and no restart or release loses it.
  */
 
-import { Agent, ai, AiError, note, pause } from "countersign";
+import { Agent, ai, AiError, note, pause, type Review } from "countersign";
 
+import { approvers } from "./approvers.js";
 import { Advice, approvalForm, ChangesForm, Claim, Outcome } from "./claim.js";
 
 /** Up to here the policy approves by itself, in euros: asking would cost more. */
@@ -35,13 +36,15 @@ export default new Agent({ name: "expense-approval", version: "1.0.0" }).functio
     for (let round = 1; round <= ROUNDS_MAX; round++) {
       const advice = await advise(claim);
       const review = await pause({
-        approvalRequestId: `approval-${round}`,
+        // Of the second round it is `approval#2`: what was decided about the claim as it was is not taken for this one.
+        approvalRequestId: "approval",
         title: `${claim.employee}: ${claim.amount} EUR`,
         payload: { claim, advice: advice ?? null },
         responseSchema: approvalForm(claim, advice),
         expiresInHours: 14 * DAYS,
+        ...approvers(claim),
       });
-      const decidedBy = review.reviewer ?? "unknown";
+      const decidedBy = names(review);
       const comment = review.response?.comment ?? review.feedback ?? null;
       if (review.approved) {
         const { amount, costCentre } = review.response ?? { amount: claim.amount, costCentre: "general" };
@@ -53,7 +56,7 @@ export default new Agent({ name: "expense-approval", version: "1.0.0" }).functio
 
       // The employee edits the claim, and it goes back to the approver.
       const changes = await pause({
-        approvalRequestId: `changes-${round}`,
+        approvalRequestId: "changes",
         title: "Your expense claim needs changes",
         payload: { claim, wanted: comment },
         choices: ["resubmit", "withdraw"],
@@ -70,6 +73,11 @@ export default new Agent({ name: "expense-approval", version: "1.0.0" }).functio
     return { status: "rejected", amount: 0, costCentre: null, comment, decidedBy: "policy" };
   },
 );
+
+/** Who decided: all who voted, or the one who decided alone. */
+function names({ votes, reviewer }: Review): string {
+  return votes.length > 0 ? votes.map((vote) => vote.reviewer).join(", ") : (reviewer ?? "unknown");
+}
 
 /** Advice for the approver. Whoever decides can do so without it, so a model that fails fails nothing. */
 async function advise(claim: Claim): Promise<Advice | undefined> {

@@ -34,7 +34,7 @@ export type Advice = z.infer<typeof Advice>;
 /**
  * The approver's form. An approver may approve less than was claimed, but not more.
  *
- * A host wants the form with every decision, so nothing in it is required: one who rejects sends `{}`.
+ * Whatever an approver leaves out is as it was claimed and as the model suggests: one who agrees fills nothing in.
  */
 export function approvalForm(claim: Claim, advice: Advice | undefined) {
   return z.object({

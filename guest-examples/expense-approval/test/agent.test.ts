@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { AiError } from "countersign";
-import { approved, changesRequested, decided, expired, rejected, run } from "countersign/testing";
+import { type AskRecord, approved, changesRequested, decided, expired, rejected, run } from "countersign/testing";
 
 import agent from "../src/agent.js";
 
@@ -39,15 +39,32 @@ test("a claim that is sent back is edited and decided again", async () => {
       changesRequested({ response: { comment: "no bar bills" } }),
       decided("resubmit", { response: { amount: 90 } }),
       advice,
-      approved({ response: {}, reviewer: "Grace" }),
+      approved({ reviewer: "Grace" }),
     ],
   });
   assert.equal(result.status, "approved");
   assert.equal(result.amount, 90);
   assert.deepEqual(
     asks.map((ask) => (ask.kind === "pause" ? ask.approval_request_id : ask.kind)),
-    ["ai", "approval-1", "changes-1", "ai", "approval-2"],
+    ["ai", "approval", "changes", "ai", "approval"],
   );
+});
+
+test("a large claim takes two of the board, and a deputy when they are away", async () => {
+  const refused = rejected({ votes: [rejected({ reviewer: "Barbara", feedback: "private" })] });
+  const large = { ...claim, amount: 2_400 };
+  const { result, asks } = await run(agent, "submit", large, {
+    answers: [advice, approved({ votes: [approved({ reviewer: "Grace" }), approved({ reviewer: "Joan" })] })],
+  });
+  assert.deepEqual([result.status, result.amount, result.decidedBy], ["approved", 2_400, "Grace, Joan"]);
+  const { stages, reminders_ms, escalations } = asks[1] as AskRecord & { kind: "pause" };
+  assert.deepEqual(stages, [{ reviewers: ["Barbara", "Grace", "Katherine"], required: 2 }]);
+  assert.ok(reminders_ms!.every((wait) => wait < escalations![0]!.after_ms));
+
+  const refusal = await run(agent, "submit", large, { answers: [advice, refused] });
+  assert.deepEqual([refusal.result.status, refusal.result.comment], ["rejected", "private"]);
+  const strangers = approved({ votes: [approved({ reviewer: "Grace" }), approved({ reviewer: "Ada" })] });
+  await assert.rejects(run(agent, "submit", large, { answers: [advice, strangers] }), /Ada is not asked/);
 });
 
 test("a rejected, a withdrawn and a forgotten claim are paid nothing", async () => {
@@ -68,7 +85,7 @@ test("a rejected, a withdrawn and a forgotten claim are paid nothing", async () 
 
 test("a model that fails does not hold up a claim", async () => {
   const { result, asks } = await run(agent, "submit", claim, {
-    answers: [new AiError("unavailable", "down"), approved({ response: {} })],
+    answers: [new AiError("unavailable", "down"), approved()],
   });
   assert.equal(result.status, "approved");
   assert.equal(JSON.parse((asks[1] as { payload: string }).payload).advice, null);

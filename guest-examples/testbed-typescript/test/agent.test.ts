@@ -36,6 +36,10 @@ const CASES: [name: string, input: unknown, end: object | string][] = [
   ["pause_once", { title: "T", payload: { x: 1 } }, { decision: "approved", feedback: "Shorter." }],
   ["form", null, { decision: "approved" }],
   ["pauses", { count: 4 }, ["approved", "approved", "approved", "approved"]],
+  ["approve", { title: "T", stages: [{ required: 2 }] }, { decision: "approved", reviewer: "somebody" }],
+  ["two_of_three", null, { decision: "approved", response: { euros: 5 } }],
+  ["rounds", { n: 3 }, ["approved", "approved", "approved"]],
+  ["link_then_pause", {}, { link: "https://countersign.invalid/r/only/ana", review: { decision: "approved" } }],
   ["wait", { id: "x" }, { decision: "approved" }],
   ["pauses_and_wait", null, ["approved", "approved", "approved"]],
   ["announce", null, { decision: "approved" }],
@@ -73,6 +77,7 @@ function answer(ask: AskRecord): unknown {
       const hasForm = ask.kind === "pause" && ask.response_schema !== undefined;
       return approved({ feedback: "Shorter.", response: hasForm ? { amount: 3 } : undefined });
     }
+    case "review_link":
     case "sleep":
       return undefined;
   }
@@ -106,14 +111,41 @@ test("every function of the agent is tested, but those that never end", () => {
     .manifest()
     .functions.map(({ name }) => name)
     .filter((name) => !tested.has(name));
-  assert.deepEqual(untested, ["twice", "spin", "grow", "recurse"]);
+  assert.deepEqual(untested, ["spin", "grow", "recurse"]);
 });
 
-test("a second pause under one id fails", async () => {
-  assert.deepEqual((await run(agent, "twice", null, { answers: [approved()] })).result, [
-    "approved",
-    "pause_duplicate_id",
-  ]);
+test("a request is asked as it is given, and the review has every vote", async () => {
+  const request = {
+    approval_request_id: "contract",
+    approval_request_url: "https://x.example",
+    expires_in_ms: 9_000,
+    default_decision: "rejected",
+    title: "T",
+    payload: { n: 1 },
+    editable: true,
+    response_schema: { type: "object" },
+    choices: ["approved", "rejected"],
+    feedback_required: ["rejected"],
+    stages: [
+      { reviewers: ["@legal"], required: 2 },
+      { reviewers: [], required: 1 },
+    ],
+    rejection: "majority",
+    forbid_self_approval: true,
+    reminders_ms: [1_000],
+    escalations: [{ after_ms: 2_000, reviewers: ["@leads"], notify: ["pager"] }],
+    notify: ["legal-slack"],
+  };
+  const votes = ["kim", "lee", "max"].map((reviewer) => approved({ reviewer }));
+  const { result, asks } = await run(agent, "approve", request, { answers: [approved({ votes })] });
+  const ask = asks[0] as AskRecord & { kind: "pause" };
+  const read = { payload: JSON.parse(ask.payload!), response_schema: JSON.parse(ask.response_schema!) };
+  assert.deepEqual({ ...ask, ...read }, { kind: "pause", ...request });
+  assert.deepEqual([result.decision, result.response], ["approved", { n: 1 }]);
+  assert.deepEqual(
+    result.votes.map(({ stage }: { stage: number }) => stage),
+    [0, 0, 1],
+  );
 });
 
 /** Of a value those parts that another has. */

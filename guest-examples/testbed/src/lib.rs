@@ -109,6 +109,16 @@ mod testbed {
         Ok(json!({ "link": link, "review": review }))
     }
 
+    /// Gets a link for a reviewer, and tells it to everybody: prints it, asks the model with it, pauses with it.
+    #[function]
+    async fn spread_link(reviewer: String) -> Result {
+        let link = sdk::review_link("only", reviewer).await?;
+        println!("the link is {link}");
+        let said = ai().user(format!("Send this: {link}")).text().await?;
+        let review = sdk::pause("only").title(link.as_str()).payload(&json!({ "link": link, "said": said })).await?;
+        Ok(json!({ "link": link, "said": said, "review": review }))
+    }
+
     /// Pauses under `p0`, `p1` and so on, one after the other, and returns the decisions.
     #[function]
     async fn pauses(n: u64) -> Result<Vec<String>> {

@@ -10,8 +10,8 @@ use serde_json::json;
 #[repr(u8)]
 pub(crate) enum Exit {
     Ok = 0,
-    /// The execution failed or was cancelled; a project was not made or not built; or `serve`, `tenants`, `demo` or
-    /// `dev` failed.
+    /// The execution failed or was cancelled; a project was not made or not built; the audit log is not as it was
+    /// sealed; or `serve`, `tenants`, `demo` or `dev` failed.
     Failed = 1,
     Usage = 2,
     Refused = 3,

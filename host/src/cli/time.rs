@@ -62,6 +62,14 @@ pub(crate) fn relative(text: &str, now: i64) -> String {
     }
 }
 
+/// The milliseconds of a span such as `90m`, `24h` or `7d`.
+pub(crate) fn span(text: &str) -> Option<i64> {
+    let units = [("s", SECOND), ("m", MINUTE), ("h", HOUR), ("d", DAY)];
+    let (number, unit) = units.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { number.parse::<i64>().ok()?.checked_mul(unit) } else { None }
+}
+
 /// One unit is enough to judge by.
 fn rough(millis: i64) -> String {
     match millis {
@@ -114,6 +122,17 @@ mod tests {
         assert_eq!(relative("2026-01-01T23:10:00Z", now), "in 23h");
         assert_eq!(relative("2025-12-30T00:00:00Z", now), "2d ago");
         assert_eq!(relative("soon", now), "soon");
+    }
+
+    #[test]
+    fn spans_are_read() {
+        assert_eq!(
+            [span("90m"), span("24h"), span("7d"), span("1s")],
+            [Some(90 * MINUTE), Some(DAY), Some(7 * DAY), Some(SECOND)]
+        );
+        for bad in ["", "h", "-1h", "+1h", "1.5h", "1 h", "1w", "24", "9999999999999999999d", "999999999999999d"] {
+            assert_eq!(span(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Db, Page, Result};
+use super::{Db, Page, Result, audit};
+use crate::audit::{Action, Actor, details};
+use crate::execution::hex;
 
 /// A component's SHA-256.
 pub type Digest = [u8; 32];
@@ -37,8 +39,8 @@ pub struct Deployment<'a> {
     pub wasm: &'a [u8],
     /// JSON text.
     pub manifest: &'a str,
-    /// Whose key uploaded it.
-    pub by: &'a str,
+    /// Who uploaded it.
+    pub actor: Actor<'a>,
 }
 
 impl Db {
@@ -93,9 +95,11 @@ impl Db {
         .bind(new.tenant)
         .bind(new.agent)
         .bind(&new.digest[..])
-        .bind(new.by)
+        .bind(new.actor.who.to_string())
         .fetch_one(&mut *tx)
         .await?;
+        let details = details([("digest", format!("sha256:{}", hex(&new.digest)).into()), ("version", version.into())]);
+        audit::write(&mut tx, new.tenant, &new.actor, Action::AgentDeployed, new.agent, &details).await?;
         tx.commit().await?;
         let version = self.find_version(new.tenant, new.agent, Some(version)).await?.ok_or(sqlx::Error::RowNotFound)?;
         Ok(Deployed::Created(version))
@@ -164,17 +168,32 @@ impl Db {
     }
 
     /// Makes `version` the one that new executions start on. False if there is no such version.
-    pub async fn activate(&self, tenant: &str, agent: &str, version: i32) -> Result<bool> {
-        let done = sqlx::query(
-            "update agent set active_version = $3 where tenant_id = $1 and agent = $2
-             and exists (select from agent_version where tenant_id = $1 and agent = $2 and version = $3)",
+    pub async fn activate(&self, tenant: &str, agent: &str, version: i32, actor: &Actor<'_>) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
+        let active: Option<i32> = sqlx::query_scalar(
+            "select active_version from agent where tenant_id = $1 and agent = $2
+             and exists (select from agent_version where tenant_id = $1 and agent = $2 and version = $3)
+             for no key update",
         )
         .bind(tenant)
         .bind(agent)
         .bind(version)
-        .execute(&self.pool)
+        .fetch_optional(&mut *tx)
         .await?;
-        Ok(done.rows_affected() == 1)
+        let Some(active) = active else { return Ok(false) };
+        if active == version {
+            return Ok(true);
+        }
+        sqlx::query("update agent set active_version = $3 where tenant_id = $1 and agent = $2")
+            .bind(tenant)
+            .bind(agent)
+            .bind(version)
+            .execute(&mut *tx)
+            .await?;
+        let details = details([("before", active.into()), ("version", version.into())]);
+        audit::write(&mut tx, tenant, actor, Action::AgentActivated, agent, &details).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// The bytes of a component.

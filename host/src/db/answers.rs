@@ -6,6 +6,7 @@ use super::claims::{Claim, Fenced, FencedResult, holds};
 use super::pauses::{NewPause, open_pauses, withdraw_pauses};
 use super::votes::{self, votes_of};
 use super::{Db, Result, retry};
+use crate::audit::Action;
 use crate::execution::Failure;
 use crate::journal::{Answer, CallError, EXPIRED, Millis, Review, Vote};
 
@@ -147,17 +148,24 @@ impl Db {
     pub async fn expire(&self, claim: &Claim, approval_request_id: &str) -> Result<()> {
         retry(|| async {
             sqlx::query(
-                "update pause set status = 'expired', decided_at = expires_at, decision = default_decision,
-                                  response = default_response
-                 where tenant_id = $1 and execution_id = $2 and approval_request_id = $3 and status = 'open'
-                   and expires_at is not null
-                   and exists (select from execution where tenant_id = $1 and execution_id = $2
-                               and claim_token = $4 and status = 'running')",
+                "with expired as (
+                     update pause set status = 'expired', decided_at = expires_at, decision = default_decision,
+                                      response = default_response
+                     where tenant_id = $1 and execution_id = $2 and approval_request_id = $3 and status = 'open'
+                       and expires_at is not null
+                       and exists (select from execution where tenant_id = $1 and execution_id = $2
+                                   and claim_token = $4 and status = 'running')
+                     returning decision
+                 )
+                 insert into audit_unsealed (tenant_id, actor, action, subject, details)
+                 select $1, 'host', $5, $2 || ':' || $3, '{\"decision\":' || to_json(decision)::text || '}'
+                 from expired where decision is not null",
             )
             .bind(&claim.tenant)
             .bind(&claim.execution)
             .bind(approval_request_id)
             .bind(claim.token)
+            .bind(Action::PauseExpired.as_str())
             .execute(&self.pool)
             .await?;
             Ok(())

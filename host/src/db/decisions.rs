@@ -3,13 +3,16 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::asked::NotAsked;
 use super::executions::wake;
 use super::pauses::{Pause, check, find};
-use super::votes::{Ballot, NotAsked, Vote, Voted, cast};
-use super::{Db, Result, retry};
+use super::votes::{Ballot, Vote, Voted, cast};
+use super::{Db, Result, audit, retry};
 use crate::approval::is_same_person;
+use crate::audit::{self as log, Action, Actor};
 use crate::crash;
 use crate::decision::Unfit;
+use crate::execution::pause_id;
 
 /// How many early decisions an execution keeps for pauses that it has not opened.
 const EARLY_MAX: i64 = 100;
@@ -29,6 +32,7 @@ pub struct NewDecision<'a> {
     pub claimed: bool,
     /// `key:{key_id}`, `webhook:{webhook_id}` or `link:{link_id}`.
     pub via: &'a str,
+    pub actor: Actor<'a>,
     /// The signed delivery that brought it.
     pub delivery: Option<Delivery<'a>>,
 }
@@ -118,7 +122,7 @@ impl Db {
              ), decided as (
                  update pause p
                  set status = 'decided', decision = $4, feedback = $5, response = $6, reviewer = $7, via = $8,
-                     decided_at = clock_timestamp(), claimed = $11
+                     decided_at = clock_timestamp(), claimed = $16
                  from woken
                  where p.tenant_id = $1 and p.execution_id = $2 and p.approval_request_id = $3
                    and p.status = 'open' and p.is_plain and $4 = any(p.choices)
@@ -127,6 +131,9 @@ impl Db {
              ), delivered as (
                  insert into webhook_delivery (tenant_id, webhook_id, body_sha256, execution_id, approval_request_id)
                  select $1, $9, $10, $2, $3 from decided where $9 is not null
+             ), noted as (
+                 insert into audit_unsealed (tenant_id, actor, actor_name, source, action, subject, details)
+                 select $1, $11, $12, $13, $14, $2 || ':' || $3, $15 from decided
              )
              select * from decided",
         )
@@ -140,6 +147,11 @@ impl Db {
         .bind(new.via)
         .bind(new.delivery.map(|delivery| delivery.webhook_id))
         .bind(new.delivery.map(|delivery| delivery.body_sha256))
+        .bind(new.actor.who.to_string())
+        .bind(new.actor.name)
+        .bind(new.actor.source())
+        .bind(Action::PauseDecided.as_str())
+        .bind(log::decision(new.decision, false, &new.actor))
         .bind(new.claimed)
         .fetch_optional(&self.pool)
         .await;
@@ -163,6 +175,7 @@ impl Db {
         .fetch_optional(&mut *tx)
         .await?;
         let Some(finished) = finished else { return Ok(Decided::NotFound) };
+        crash::point("during_decide");
         let pause = find(&mut tx, new.tenant, new.execution, new.approval_request_id).await?;
         if let Some(delivery) = new.delivery
             && let Some(same) = delivered(&mut tx, new.tenant, &delivery).await?
@@ -197,6 +210,7 @@ impl Db {
                 Err(unfit) => Voted::Unfit(unfit),
             }
         };
+        crash::point("during_decide");
         match voted {
             Voted::Decides(response) => {
                 ballot.response = response.as_deref();
@@ -208,7 +222,7 @@ impl Db {
             Voted::GivenUp => self.finish_decision(tx, new, true).await,
             Voted::Recorded => self.finish_decision(tx, new, false).await,
             Voted::Duplicate => Ok(Decided::Duplicate(pause)),
-            Voted::AlreadyVoted(vote) => Ok(Decided::AlreadyVoted(vote)),
+            Voted::Otherwise(vote) => Ok(Decided::AlreadyVoted(vote)),
             Voted::NotAsked(why) => Ok(Decided::NotAsked(why)),
             Voted::Unfit(unfit) => Ok(Decided::Unfit(unfit)),
         }
@@ -244,13 +258,14 @@ impl Db {
         self.finish_decision(tx, new, true).await
     }
 
-    /// Remembers the delivery, wakes the execution if there is an answer for it, commits.
+    /// Remembers the delivery, wakes the execution if there is an answer for it, notes who decided, commits.
     async fn finish_decision(
         &self,
         mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
         new: &NewDecision<'_>,
         is_answer: bool,
     ) -> Result<Decided> {
+        crash::point("during_decide");
         if let Some(delivery) = new.delivery {
             let first = sqlx::query(
                 "insert into webhook_delivery (tenant_id, webhook_id, body_sha256, execution_id, approval_request_id)
@@ -268,10 +283,17 @@ impl Db {
                 return Ok(Decided::WebhookIdReused);
             }
         }
+        crash::point("during_decide");
         if is_answer {
             wake(&mut tx, new.tenant, new.execution).await?;
         }
         let pause = find(&mut tx, new.tenant, new.execution, new.approval_request_id).await?;
+        let is_early = pause.as_ref().is_some_and(|pause| pause.status == "early");
+        let details = log::decision(new.decision, is_early, &new.actor);
+        let subject = pause_id(new.execution, new.approval_request_id);
+        let decides = is_early || pause.as_ref().is_some_and(|pause| pause.status == "decided");
+        let action = if decides { Action::PauseDecided } else { Action::PauseVoted };
+        audit::write(&mut tx, new.tenant, &new.actor, action, &subject, &details).await?;
         crash::point("before_decide_commit");
         tx.commit().await?;
         crash::point("after_decide_commit");

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
+use super::asked::is_open;
 use super::claims::Claim;
 use super::pauses::NewPause;
 use super::tenants::Encrypted;
-use super::votes::is_open;
-use super::{Db, Result};
+use super::{Db, Result, audit};
+use crate::audit::{Action, Actor, details};
+use crate::master_key::KeyId;
 
 /// An endpoint, with its address as it is kept.
 #[derive(Debug, sqlx::FromRow)]
@@ -40,6 +43,7 @@ pub struct NewEndpoint<'a> {
     pub events: Option<&'a [String]>,
     pub address: Sealed<'a>,
     pub signing: Option<Sealed<'a>>,
+    pub actor: Actor<'a>,
 }
 
 /// What is changed of an endpoint; what is none stays as it is.
@@ -49,6 +53,20 @@ pub struct Change<'a> {
     pub switch: Option<Result<(), &'a str>>,
     /// All, or these.
     pub events: Option<Option<&'a [String]>>,
+}
+
+impl Change<'_> {
+    /// What the audit log says of it; none if it changes nothing.
+    fn details(&self) -> Option<String> {
+        let off = self.switch.map(|switch| switch.is_err());
+        let events = self.events.map(|events| json!(events.unwrap_or_default()));
+        Some(match (off, events) {
+            (None, None) => return None,
+            (Some(off), None) => details([("disabled", off.into())]),
+            (None, Some(events)) => details([("events", events)]),
+            (Some(off), Some(events)) => details([("disabled", off.into()), ("events", events)]),
+        })
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -103,6 +121,8 @@ impl Db {
             .execute(&mut *tx)
             .await?;
         }
+        let details = details([("kind", new.kind.into()), ("events", json!(new.events))]);
+        audit::write(&mut tx, new.tenant, &new.actor, Action::EndpointCreated, new.name, &details).await?;
         tx.commit().await?;
         Ok(Added::Added)
     }
@@ -126,7 +146,13 @@ impl Db {
     }
 
     /// False if there is no such endpoint. What is under way to one that is switched off is given up.
-    pub async fn change_endpoint(&self, tenant: &str, name: &str, change: &Change<'_>) -> Result<bool> {
+    pub async fn change_endpoint(
+        &self,
+        tenant: &str,
+        name: &str,
+        change: &Change<'_>,
+        actor: &Actor<'_>,
+    ) -> Result<bool> {
         let mut tx = self.pool.begin().await?;
         let off = change.switch.and_then(Result::err);
         let done = sqlx::query(
@@ -145,15 +171,21 @@ impl Db {
         .bind(change.events.flatten())
         .execute(&mut *tx)
         .await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
         if off.is_some() {
             give_up(&mut tx, tenant, name).await?;
         }
+        if let Some(details) = change.details() {
+            audit::write(&mut tx, tenant, actor, Action::EndpointChanged, name, &details).await?;
+        }
         tx.commit().await?;
-        Ok(done.rows_affected() == 1)
+        Ok(true)
     }
 
     /// False if there is no such endpoint. What is under way to it is given up.
-    pub async fn remove_endpoint(&self, tenant: &str, name: &str) -> Result<bool> {
+    pub async fn remove_endpoint(&self, tenant: &str, name: &str, actor: &Actor<'_>) -> Result<bool> {
         let mut tx = self.pool.begin().await?;
         let done = sqlx::query("delete from endpoint where tenant_id = $1 and name = $2")
             .bind(tenant)
@@ -164,6 +196,7 @@ impl Db {
             return Ok(false);
         }
         give_up(&mut tx, tenant, name).await?;
+        audit::write(&mut tx, tenant, actor, Action::EndpointRemoved, name, &details([])).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -176,6 +209,7 @@ impl Db {
         name: &str,
         new: Sealed<'_>,
         overlap: Duration,
+        actor: &Actor<'_>,
     ) -> Result<bool> {
         let mut tx = self.pool.begin().await?;
         let held = sqlx::query(
@@ -215,6 +249,7 @@ impl Db {
         .bind(new.encrypted)
         .execute(&mut *tx)
         .await?;
+        audit::write(&mut tx, tenant, actor, Action::EndpointSecretRotated, name, &details([])).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -241,7 +276,13 @@ impl Db {
     }
 
     /// Keeps one of them in another encryption. False if it was removed or encrypted anew meanwhile.
-    pub async fn reencrypt_endpoint_secret(&self, old: &Encrypted, encrypted: &[u8]) -> Result<bool> {
+    pub async fn reencrypt_endpoint_secret(
+        &self,
+        old: &Encrypted,
+        encrypted: &[u8],
+        actor: &Actor<'_>,
+    ) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
         let done = sqlx::query(
             "update endpoint_secret set encrypted = $4 where tenant_id = $1 and secret_id = $2 and encrypted = $3",
         )
@@ -249,9 +290,15 @@ impl Db {
         .bind(&old.secret_id)
         .bind(&old.encrypted)
         .bind(encrypted)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
-        Ok(done.rows_affected() == 1)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let details = details([("master_key", KeyId::of(encrypted).map(|id| id.to_string()).into())]);
+        audit::write(&mut tx, &old.tenant_id, actor, Action::SecretReencrypted, &old.secret_id, &details).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// The endpoints that a new pause names and that do not exist, as a sentence; none if all do, or it was opened.

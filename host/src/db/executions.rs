@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::claims::{Claim, Fenced};
-use super::{Db, Error, Page, Result, retry};
+use super::{Db, Error, Page, Result, audit, retry};
+use crate::audit::{Action, Actor, details};
 use crate::execution::{CALL_DEPTH_MAX, Status, Target};
 use crate::journal::Millis;
 
@@ -56,7 +57,7 @@ pub struct NewExecution<'a> {
     pub input: &'a str,
     pub seed: [u8; 32],
     pub idempotency: Option<Idempotency<'a>>,
-    pub by: &'a str,
+    pub actor: Actor<'a>,
 }
 
 /// What makes a repeated start the same start.
@@ -110,11 +111,16 @@ impl Db {
 
     async fn try_start(&self, new: &NewExecution<'_>) -> Result<Started> {
         sqlx::query(
-            "insert into execution (tenant_id, execution_id, agent, version, function, input, seed, started_ms, status,
-                                    wake_at, idempotency_key, request_sha256, created_by)
-             values ($1, $2, $3, $4, $5, $6, $7, (extract(epoch from now()) * 1000)::bigint, 'pending', now(), $8, $9,
-                     $10)
-             on conflict do nothing",
+            "with made as (
+                 insert into execution (tenant_id, execution_id, agent, version, function, input, seed, started_ms,
+                                        status, wake_at, idempotency_key, request_sha256, created_by)
+                 values ($1, $2, $3, $4, $5, $6, $7, (extract(epoch from now()) * 1000)::bigint, 'pending', now(), $8,
+                         $9, $10)
+                 on conflict do nothing
+                 returning 1
+             )
+             insert into audit_unsealed (tenant_id, actor, actor_name, source, action, subject, details)
+             select $1, $10, $11, $12, $13, $2, $14 from made",
         )
         .bind(new.tenant)
         .bind(new.id)
@@ -125,7 +131,11 @@ impl Db {
         .bind(&new.seed[..])
         .bind(new.idempotency.map(|same| same.key))
         .bind(new.idempotency.map(|same| same.request_sha256))
-        .bind(new.by)
+        .bind(new.actor.who.to_string())
+        .bind(new.actor.name)
+        .bind(new.actor.source())
+        .bind(Action::ExecutionStarted.as_str())
+        .bind(details([("target", new.target.to_string().into()), ("version", new.version.into())]))
         .execute(&self.pool)
         .await?;
         let Some(same) = new.idempotency else { return Ok(Started::Created) };
@@ -267,13 +277,13 @@ impl Db {
     }
 
     /// Stops an execution and its unfinished children for good. Its worker, if any, can write no more.
-    pub async fn cancel_execution(&self, tenant: &str, id: &str) -> Result<Cancelled> {
-        let done = retry(|| self.try_cancel(tenant, id)).await?;
+    pub async fn cancel_execution(&self, tenant: &str, id: &str, actor: &Actor<'_>) -> Result<Cancelled> {
+        let done = retry(|| self.try_cancel(tenant, id, actor)).await?;
         self.bell.ring();
         Ok(done)
     }
 
-    async fn try_cancel(&self, tenant: &str, id: &str) -> Result<Cancelled> {
+    async fn try_cancel(&self, tenant: &str, id: &str, actor: &Actor<'_>) -> Result<Cancelled> {
         let mut tx = self.pool.begin().await?;
         let parent: Option<Option<String>> =
             sqlx::query_scalar("select parent_id from execution where tenant_id = $1 and execution_id = $2")
@@ -298,6 +308,7 @@ impl Db {
             Status::Pending | Status::Running | Status::Waiting => {}
         }
         cancel_tree(&mut tx, tenant, &[id.to_owned()]).await?;
+        audit::write(&mut tx, tenant, actor, Action::ExecutionCancelled, id, &details([])).await?;
         tx.commit().await?;
         Ok(Cancelled::Done)
     }

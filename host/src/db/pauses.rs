@@ -8,9 +8,11 @@ use sqlx::PgConnection;
 use super::claims::Claim;
 use super::decisions::mark_decided;
 use super::votes::{Ballot, Vote, Voted, cast, votes_of, votes_on};
-use super::{Db, Page, Result};
+use super::{Db, Page, Result, audit};
 use crate::approval::Plan;
+use crate::audit::{Action, Actor, details};
 use crate::decision::{Form, Unfit};
+use crate::execution::pause_id;
 use crate::journal::Millis;
 
 /// An ask for a human decision, as its row has it, with the agent that asks.
@@ -299,7 +301,7 @@ pub(super) async fn open_pauses(tx: &mut PgConnection, claim: &Claim, pauses: &[
         if let Some(early) = early
             && !take_early(tx, claim, &pause.approval_request_id, &early).await?
         {
-            forget_delivery(tx, claim, &pause.approval_request_id).await?;
+            forget_early(tx, claim, &pause.approval_request_id, &early).await?;
         }
     }
     Ok(())
@@ -372,7 +374,7 @@ async fn take_early(tx: &mut PgConnection, claim: &Claim, approval_request_id: &
             mark_decided(tx, &claim.tenant, &pause, &ballot, Some(early.decided_at)).await
         }
         Voted::Recorded | Voted::GivenUp => Ok(true),
-        Voted::Duplicate | Voted::AlreadyVoted(_) | Voted::NotAsked(_) | Voted::Unfit(_) => Ok(false),
+        Voted::Duplicate | Voted::Otherwise(_) | Voted::NotAsked(_) | Voted::Unfit(_) => Ok(false),
     }
 }
 
@@ -394,14 +396,16 @@ pub(super) async fn check(
 }
 
 /// Forgets the delivery of an early decision that was dropped, so that its sender, who sends it again, is told why.
-async fn forget_delivery(tx: &mut PgConnection, claim: &Claim, approval_request_id: &str) -> Result<()> {
+async fn forget_early(tx: &mut PgConnection, claim: &Claim, approval_request_id: &str, early: &Early) -> Result<()> {
     sqlx::query("delete from webhook_delivery where tenant_id = $1 and execution_id = $2 and approval_request_id = $3")
         .bind(&claim.tenant)
         .bind(&claim.execution)
         .bind(approval_request_id)
-        .execute(tx)
+        .execute(&mut *tx)
         .await?;
-    Ok(())
+    let (actor, subject) = (Actor::execution(&claim.execution), pause_id(&claim.execution, approval_request_id));
+    let details = details([("decision", early.decision.as_str().into())]);
+    audit::write(tx, &claim.tenant, &actor, Action::PauseDecisionDropped, &subject, &details).await
 }
 
 /// Closes pauses that the guest has given up, unless they are decided.

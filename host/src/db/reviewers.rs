@@ -1,8 +1,13 @@
 //! Reviewers who get mail, and groups of reviewers.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
-use super::{Db, Page, Result};
+use super::{Db, Page, Result, audit};
+use crate::audit::{Action, Actor, details};
+
+/// How much of the names that came or went one entry of the audit log holds, in bytes.
+const NAMED_BYTES_MAX: usize = 1_900;
 
 #[derive(Debug, sqlx::FromRow)]
 pub struct Reviewer {
@@ -20,8 +25,9 @@ pub struct Group {
 
 impl Db {
     /// Keeps a reviewer's address. Neither capitals in the name nor another spelling of it make another reviewer.
-    pub async fn put_reviewer(&self, tenant: &str, reviewer: &str, email: &str) -> Result<Reviewer> {
-        Ok(sqlx::query_as(
+    pub async fn put_reviewer(&self, tenant: &str, reviewer: &str, email: &str, actor: &Actor<'_>) -> Result<Reviewer> {
+        let mut tx = self.pool.begin().await?;
+        let kept: Reviewer = sqlx::query_as(
             "insert into reviewer (tenant_id, reviewer, email) values ($1, $2, $3)
              on conflict (tenant_id, lower(reviewer)) do update set reviewer = excluded.reviewer, email = excluded.email
              returning reviewer, email, created_at",
@@ -29,8 +35,11 @@ impl Db {
         .bind(tenant)
         .bind(reviewer)
         .bind(email)
-        .fetch_one(&self.pool)
-        .await?)
+        .fetch_one(&mut *tx)
+        .await?;
+        audit::write(&mut tx, tenant, actor, Action::ReviewerChanged, &kept.reviewer, &details([])).await?;
+        tx.commit().await?;
+        Ok(kept)
     }
 
     pub async fn find_reviewer(&self, tenant: &str, reviewer: &str) -> Result<Option<Reviewer>> {
@@ -59,17 +68,23 @@ impl Db {
     }
 
     /// False if there is none of this name.
-    pub async fn remove_reviewer(&self, tenant: &str, reviewer: &str) -> Result<bool> {
+    pub async fn remove_reviewer(&self, tenant: &str, reviewer: &str, actor: &Actor<'_>) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
         let done = sqlx::query("delete from reviewer where tenant_id = $1 and lower(reviewer) = lower($2)")
             .bind(tenant)
             .bind(reviewer)
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await?;
-        Ok(done.rows_affected() > 0)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        audit::write(&mut tx, tenant, actor, Action::ReviewerRemoved, reviewer, &details([])).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Makes a group of just these members. Pauses that ask it ask these from now on.
-    pub async fn put_group(&self, tenant: &str, name: &str, members: &[String]) -> Result<()> {
+    pub async fn put_group(&self, tenant: &str, name: &str, members: &[String], actor: &Actor<'_>) -> Result<()> {
         let mut tx = self.pool.begin().await?;
         // Locks the group, so that of two at once the members of the last one stand.
         sqlx::query(
@@ -80,21 +95,26 @@ impl Db {
         .bind(name)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("delete from review_group_member where tenant_id = $1 and name = $2 and reviewer <> all($3)")
-            .bind(tenant)
-            .bind(name)
-            .bind(members)
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query(
-            "insert into review_group_member (tenant_id, name, reviewer)
-             select $1, $2, member from unnest($3::text[]) as member on conflict do nothing",
+        let removed: Vec<String> = sqlx::query_scalar(
+            "delete from review_group_member where tenant_id = $1 and name = $2 and reviewer <> all($3)
+             returning reviewer",
         )
         .bind(tenant)
         .bind(name)
         .bind(members)
-        .execute(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
+        let added: Vec<String> = sqlx::query_scalar(
+            "insert into review_group_member (tenant_id, name, reviewer)
+             select $1, $2, member from unnest($3::text[]) as member on conflict do nothing returning reviewer",
+        )
+        .bind(tenant)
+        .bind(name)
+        .bind(members)
+        .fetch_all(&mut *tx)
+        .await?;
+        let details = group_details(members.len(), &added, &removed);
+        audit::write(&mut tx, tenant, actor, Action::GroupChanged, name, &details).await?;
         Ok(tx.commit().await?)
     }
 
@@ -124,12 +144,32 @@ impl Db {
     }
 
     /// False if there is none of this name. A pause that asks it asks nobody by it any more.
-    pub async fn remove_group(&self, tenant: &str, name: &str) -> Result<bool> {
+    pub async fn remove_group(&self, tenant: &str, name: &str, actor: &Actor<'_>) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
         let done = sqlx::query("delete from review_group where tenant_id = $1 and name = $2")
             .bind(tenant)
             .bind(name)
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await?;
-        Ok(done.rows_affected() == 1)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        audit::write(&mut tx, tenant, actor, Action::GroupRemoved, name, &details([])).await?;
+        tx.commit().await?;
+        Ok(true)
     }
+}
+
+/// What the audit log says of a group: how many are in it now, and as many names of those who came and went as it holds.
+fn group_details(members: usize, added: &[String], removed: &[String]) -> String {
+    let few = |names: &[String]| {
+        let mut bytes = 0;
+        let fit = names.iter().take_while(|name| {
+            // A name's JSON is at most six times as long as itself; none has control characters.
+            bytes += name.len() * 2 + 3;
+            bytes <= NAMED_BYTES_MAX
+        });
+        json!(fit.collect::<Vec<_>>())
+    };
+    details([("members", members.into()), ("added", few(added)), ("removed", few(removed))])
 }

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Db, Result};
+use super::{Db, Result, audit};
+use crate::audit::{Action, Actor, details, time};
+use crate::master_key::KeyId;
 
 /// An API key, without its secret.
 #[derive(Debug, sqlx::FromRow)]
@@ -49,20 +51,28 @@ pub struct NewKey<'a> {
     pub role: &'a str,
     pub secret_sha256: &'a [u8],
     pub expires_in_days: Option<i32>,
+    pub actor: Actor<'a>,
 }
 
 impl Db {
     /// Creates the tenant. False if it exists already.
-    pub async fn create_tenant(&self, tenant: &str) -> Result<bool> {
+    pub async fn create_tenant(&self, tenant: &str, actor: &Actor<'_>) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
         let done = sqlx::query("insert into tenant (tenant_id) values ($1) on conflict do nothing")
             .bind(tenant)
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await?;
-        Ok(done.rows_affected() == 1)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        audit::write(&mut tx, tenant, actor, Action::TenantCreated, tenant, &details([])).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     pub async fn create_key(&self, new: &NewKey<'_>) -> Result<Key> {
-        Ok(sqlx::query_as(
+        let mut tx = self.pool.begin().await?;
+        let key: Key = sqlx::query_as(
             "insert into api_key (tenant_id, key_id, name, role, secret_sha256, expires_at)
              values ($1, $2, $3, $4, $5, now() + make_interval(days => $6))
              returning key_id, name, role, created_at, expires_at",
@@ -73,8 +83,16 @@ impl Db {
         .bind(new.role)
         .bind(new.secret_sha256)
         .bind(new.expires_in_days)
-        .fetch_one(&self.pool)
-        .await?)
+        .fetch_one(&mut *tx)
+        .await?;
+        let details = details([
+            ("name", new.name.into()),
+            ("role", new.role.into()),
+            ("expires_at", key.expires_at.map(time).into()),
+        ]);
+        audit::write(&mut tx, new.tenant, &new.actor, Action::KeyCreated, new.key_id, &details).await?;
+        tx.commit().await?;
+        Ok(key)
     }
 
     /// A key that is neither revoked nor expired.
@@ -103,20 +121,34 @@ impl Db {
     }
 
     /// Once this returns true, the key is found no more. False if there is no such key in force.
-    pub async fn revoke_key(&self, tenant: &str, key_id: &str) -> Result<bool> {
-        let done = sqlx::query(
-            "update api_key set revoked_at = now() where tenant_id = $1 and key_id = $2 and revoked_at is null",
+    pub async fn revoke_key(&self, tenant: &str, key_id: &str, actor: &Actor<'_>) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
+        let name: Option<String> = sqlx::query_scalar(
+            "update api_key set revoked_at = now() where tenant_id = $1 and key_id = $2 and revoked_at is null
+             returning name",
         )
         .bind(tenant)
         .bind(key_id)
-        .execute(&self.pool)
+        .fetch_optional(&mut *tx)
         .await?;
-        Ok(done.rows_affected() == 1)
+        let Some(name) = name else { return Ok(false) };
+        let details = details([("name", name.into())]);
+        audit::write(&mut tx, tenant, actor, Action::KeyRevoked, key_id, &details).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Keeps an encrypted webhook secret. How many are in force is for the caller to bound, by `list_secrets`.
-    pub async fn create_secret(&self, tenant: &str, id: &str, name: &str, encrypted: &[u8]) -> Result<Secret> {
-        Ok(sqlx::query_as(
+    pub async fn create_secret(
+        &self,
+        tenant: &str,
+        id: &str,
+        name: &str,
+        encrypted: &[u8],
+        actor: &Actor<'_>,
+    ) -> Result<Secret> {
+        let mut tx = self.pool.begin().await?;
+        let secret = sqlx::query_as(
             "insert into webhook_secret (tenant_id, secret_id, name, encrypted) values ($1, $2, $3, $4)
              returning secret_id, name, created_at, encrypted",
         )
@@ -124,8 +156,12 @@ impl Db {
         .bind(id)
         .bind(name)
         .bind(encrypted)
-        .fetch_one(&self.pool)
-        .await?)
+        .fetch_one(&mut *tx)
+        .await?;
+        let details = details([("name", name.into())]);
+        audit::write(&mut tx, tenant, actor, Action::SecretCreated, id, &details).await?;
+        tx.commit().await?;
+        Ok(secret)
     }
 
     /// The secrets in force: what a signature may have been made with.
@@ -150,12 +186,22 @@ impl Db {
     }
 
     /// Once this returns, no host takes them any more, or every host does.
-    pub async fn take_bare_signatures(&self, tenant: &str, takes: bool) -> Result<()> {
-        sqlx::query("update tenant set agentfield_bare_signatures = $2 where tenant_id = $1")
-            .bind(tenant)
-            .bind(takes)
-            .execute(&self.pool)
-            .await?;
+    pub async fn take_bare_signatures(&self, tenant: &str, takes: bool, actor: &Actor<'_>) -> Result<()> {
+        let mut tx = self.pool.begin().await?;
+        let changed = sqlx::query(
+            "update tenant set agentfield_bare_signatures = $2
+             where tenant_id = $1 and agentfield_bare_signatures <> $2",
+        )
+        .bind(tenant)
+        .bind(takes)
+        .execute(&mut *tx)
+        .await?;
+        if changed.rows_affected() == 1 {
+            let details = details([("value", takes.into())]);
+            let subject = "agentfield.bare_signatures";
+            audit::write(&mut tx, tenant, actor, Action::SettingChanged, subject, &details).await?;
+        }
+        tx.commit().await?;
         Ok(())
     }
 
@@ -172,16 +218,21 @@ impl Db {
 
     /// Once this returns true, no host takes a signature by it any more, and the secret is gone. False if there is no
     /// such secret in force.
-    pub async fn revoke_secret(&self, tenant: &str, secret_id: &str) -> Result<bool> {
-        let done = sqlx::query(
+    pub async fn revoke_secret(&self, tenant: &str, secret_id: &str, actor: &Actor<'_>) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
+        let name: Option<String> = sqlx::query_scalar(
             "update webhook_secret set revoked_at = now(), encrypted = null
-             where tenant_id = $1 and secret_id = $2 and revoked_at is null",
+             where tenant_id = $1 and secret_id = $2 and revoked_at is null returning name",
         )
         .bind(tenant)
         .bind(secret_id)
-        .execute(&self.pool)
+        .fetch_optional(&mut *tx)
         .await?;
-        Ok(done.rows_affected() == 1)
+        let Some(name) = name else { return Ok(false) };
+        let details = details([("name", name.into())]);
+        audit::write(&mut tx, tenant, actor, Action::SecretRevoked, secret_id, &details).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// How many secrets of all tenants and their endpoints are in force, by their version and master key: the first five bytes.
@@ -210,7 +261,8 @@ impl Db {
     }
 
     /// Keeps a secret in another encryption. False if it was revoked or encrypted anew meanwhile.
-    pub async fn reencrypt_secret(&self, old: &Encrypted, encrypted: &[u8]) -> Result<bool> {
+    pub async fn reencrypt_secret(&self, old: &Encrypted, encrypted: &[u8], actor: &Actor<'_>) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
         let done = sqlx::query(
             "update webhook_secret set encrypted = $4 where tenant_id = $1 and secret_id = $2 and encrypted = $3",
         )
@@ -218,8 +270,14 @@ impl Db {
         .bind(&old.secret_id)
         .bind(&old.encrypted)
         .bind(encrypted)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
-        Ok(done.rows_affected() == 1)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let details = details([("master_key", KeyId::of(encrypted).map(|id| id.to_string()).into())]);
+        audit::write(&mut tx, &old.tenant_id, actor, Action::SecretReencrypted, &old.secret_id, &details).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 }

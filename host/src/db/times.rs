@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::asked::with_escalated;
 use super::executions::timestamp;
-use super::votes::with_escalated;
+use super::executions::wake;
+use super::pauses::Pause;
+use super::votes::give_up_if_spent;
 use super::{Db, Result, retry};
+use crate::audit::Action;
 use crate::crash;
 
 /// What was done of a batch of pauses.
@@ -41,7 +45,6 @@ impl Db {
     ///
     /// One whose execution another transaction holds is left for the next time.
     pub async fn expire_due(&self, limit: i64) -> Result<Done> {
-        crash::point("before_expire_due");
         let count: i64 = sqlx::query_scalar(
             "with due as materialized (
                  select tenant_id, execution_id, approval_request_id from pause
@@ -60,7 +63,12 @@ impl Db {
                  where p.tenant_id = due.tenant_id and p.execution_id = due.execution_id
                    and p.approval_request_id = due.approval_request_id
                    and p.status = 'open' and p.expires_at <= clock_timestamp()
-                 returning p.tenant_id, p.execution_id
+                 returning p.tenant_id, p.execution_id, p.approval_request_id, p.decision
+             ), noted as (
+                 insert into audit_unsealed (tenant_id, actor, action, subject, details)
+                 select tenant_id, 'host', $2, execution_id || ':' || approval_request_id,
+                        '{\"decision\":' || to_json(decision)::text || '}'
+                 from expired where decision is not null
              ), woken as (
                  update execution e
                  set answers = answers + 1,
@@ -72,10 +80,11 @@ impl Db {
              select count(*) from expired",
         )
         .bind(limit)
+        .bind(Action::PauseExpired.as_str())
         .fetch_one(&self.pool)
         .await?;
-        crash::point("after_expire_due");
         if count > 0 {
+            crash::point("after_expire_due");
             self.bell.ring();
         }
         Ok(Done { count: count.unsigned_abs(), is_full: count >= limit })
@@ -126,6 +135,7 @@ impl Db {
         }) else {
             return Ok(false);
         };
+        crash::point("during_step");
         let steps = pause.timetable()?;
         let at = |place: usize| steps.get(place).map(|step| timestamp(opened.saturating_add(step.after_ms)));
         let begin = pause.steps_done.unsigned_abs() as usize;
@@ -155,13 +165,19 @@ impl Db {
         .bind(&due.execution_id)
         .bind(&due.approval_request_id)
         .bind(end as i32)
-        .bind(asked)
+        .bind(&asked)
         .bind(notify)
         .bind(i32::from(escalations.len() < taken.len()))
         .bind(escalations.len() as i32)
         .bind(at(end))
         .execute(&mut *tx)
         .await?;
+        if !steps[end..].iter().any(|step| step.escalation.is_some()) {
+            let pause = Pause { asked: asked.clone(), ..pause };
+            if give_up_if_spent(&mut tx, &due.tenant_id, &pause).await? {
+                wake(&mut tx, &due.tenant_id, &due.execution_id).await?;
+            }
+        }
         tx.commit().await?;
         crash::point("after_step");
         Ok(true)

@@ -70,7 +70,7 @@ impl<T: Send> host::HostWithStore<T> for HasInside {
         accessor: &Accessor<T, Self>,
         request: ApprovalRequest,
     ) -> wasmtime::Result<Result<Review, PauseError>> {
-        Ok(review(ask(accessor, Ask::Pause(request.into())).await?))
+        Ok(review(ask(accessor, Ask::Pause(Box::new(request.into()))).await?))
     }
 
     async fn wait_for_resume(
@@ -113,7 +113,7 @@ impl host_blocking::Host for Inside {
     }
 
     async fn pause(&mut self, request: ApprovalRequest) -> wasmtime::Result<Result<Review, PauseError>> {
-        Ok(review(self.asks.ask(Ask::Pause(request.into()))?.await))
+        Ok(review(self.asks.ask(Ask::Pause(Box::new(request.into())))?.await))
     }
 
     async fn wait_for_resume(
@@ -192,7 +192,7 @@ impl From<host_blocking::Ask> for Ask {
     fn from(ask: host_blocking::Ask) -> Self {
         match ask {
             host_blocking::Ask::Ai(prompt) => Self::Ai(prompt.into()),
-            host_blocking::Ask::Pause(request) => Self::Pause(request.into()),
+            host_blocking::Ask::Pause(request) => Self::Pause(Box::new(request.into())),
             host_blocking::Ask::WaitForResume(host_blocking::Reconnection { approval_request_id, timeout_ms }) => {
                 Self::WaitForResume { approval_request_id, timeout_ms }
             }

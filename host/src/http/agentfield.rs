@@ -1,7 +1,6 @@
 //! AgentField's protocol, for its reviewer tools and API clients: its routes and its shapes, our decisions.
 //! docs/agentfield.md says where the two differ, and why.
 
-use axum::Json;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -13,10 +12,12 @@ use serde_json::value::RawValue;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::Caller;
+use super::auth::{Caller, peer};
 use super::error::{self, Error};
+use super::extract::Json;
 use super::pauses::{Checked, Outcome, check, outcome};
 use super::{App, JSON_BODY_BYTES_MAX, extract};
+use crate::audit::Actor;
 use crate::db::decisions::{Delivery, NewDecision};
 use crate::execution::Blame;
 
@@ -99,7 +100,10 @@ impl FromRequestParts<App> for Bearer {
         let mut keys = parts.headers.get_all("x-api-key").iter();
         let caller = match (keys.next(), keys.next()) {
             (None, _) => Caller::from_request_parts(parts, app).await?,
-            (Some(key), None) => Caller::of_key(app, key.to_str().map_err(|_| Error::Unauthenticated)?).await?,
+            (Some(key), None) => {
+                let key = key.to_str().map_err(|_| Error::Unauthenticated)?;
+                Caller::of_key(app, key, peer(&parts.extensions)).await?
+            }
             _ => return Err(Error::Unauthenticated.into()),
         };
         Ok(Self(caller))
@@ -134,7 +138,7 @@ struct Decision<'a> {
     feedback: Option<&'a str>,
     response: Option<&'a RawValue>,
     reviewer: Option<&'a str>,
-    via: &'a str,
+    actor: Actor<'a>,
     delivery: Option<Delivery<'a>>,
 }
 
@@ -142,6 +146,7 @@ impl Decision<'_> {
     /// Decides the pause.
     async fn take(&self, app: &App) -> Result<Json<Processed>, Error> {
         let Checked { decision, feedback, response } = check(self.choice(app).await?, self.feedback, self.response)?;
+        let via = self.actor.who.to_string();
         let new = NewDecision {
             tenant: self.tenant,
             execution: self.execution,
@@ -152,7 +157,8 @@ impl Decision<'_> {
             reviewer: self.reviewer,
             // Who has a key is who the key says.
             claimed: self.delivery.is_some() && self.reviewer.is_some(),
-            via: self.via,
+            via: &via,
+            actor: self.actor,
             delivery: self.delivery,
         };
         let Json(outcome) = outcome(app.db.decide(&new).await?)?;

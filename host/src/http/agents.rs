@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -14,7 +13,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{self, Paging, Path, Query, bad_cursor, limit};
+use super::extract::{self, Json, Paging, Path, Query, bad_cursor, limit};
 use crate::api_key::Action;
 use crate::db::Page;
 use crate::db::agents::{self, Deployed, Deployment};
@@ -95,9 +94,14 @@ async fn upload(
     let component = app.cache.compile(&digest, wasm.clone()).await.map_err(invalid)?;
     let manifest = component.describe().await.map_err(invalid)?;
     let manifest = serde_json::to_string(&manifest).map_err(|_| Error::Internal)?;
-    let by = caller.via();
-    let deployment =
-        Deployment { tenant: &caller.tenant, agent: &agent, digest, wasm: &wasm, manifest: &manifest, by: &by };
+    let deployment = Deployment {
+        tenant: &caller.tenant,
+        agent: &agent,
+        digest,
+        wasm: &wasm,
+        manifest: &manifest,
+        actor: caller.actor(),
+    };
     Ok(match app.db.deploy(&deployment).await? {
         Deployed::Created(version) => (StatusCode::CREATED, Json(version.try_into()?)),
         Deployed::Unchanged(version) => (StatusCode::OK, Json(version.try_into()?)),
@@ -150,7 +154,7 @@ async fn activate(
 ) -> Result<Json<Version>> {
     caller.may(Action::Deploy)?;
     let number: i32 = version.parse().unwrap_or(0);
-    if !is_name(&agent) || !app.db.activate(&caller.tenant, &agent, number).await? {
+    if !is_name(&agent) || !app.db.activate(&caller.tenant, &agent, number, &caller.actor()).await? {
         let _ = find(&app, &caller, &agent, None).await?;
         let why = format!("agent {agent:?} has no version {version:?}");
         return Err(Error::NotFound("version_not_found", why));

@@ -1,6 +1,5 @@
 //! Deliveries: what was told to whom, and what came of it.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -12,7 +11,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Path, Query, bad_cursor, limit, raw};
+use super::extract::{Json, Path, Query, bad_cursor, limit, raw};
 use crate::api_key::Action;
 use crate::approval::is_group;
 use crate::db::deliveries::{self, Filter, Redelivered};

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -14,7 +13,7 @@ use super::App;
 use super::auth::Caller;
 use super::deliveries::{Delivery, find};
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Path};
+use super::extract::{Body, Json, Path};
 use crate::api_key::Action;
 use crate::approval::{NAME_BYTES_MAX, is_group};
 use crate::db::endpoints::{self, Added, Change, NewEndpoint, Sealed};
@@ -134,6 +133,7 @@ async fn add(State(app): State<App>, caller: Caller, Body(new): Body<NewBody>) -
         events: new.events.as_deref(),
         address: Sealed { id: &address_id, encrypted: &address },
         signing: signing.as_ref().map(|(_, id, encrypted)| Sealed { id, encrypted }),
+        actor: caller.actor(),
     };
     match app.db.add_endpoint(&row, ENDPOINTS_MAX).await? {
         Added::Added => {}
@@ -195,11 +195,11 @@ async fn change(
 ) -> Result<Json<Endpoint>> {
     caller.may(Action::Administer)?;
     check_events(new.events.as_ref().and_then(Option::as_deref))?;
-    let by = format!("by {}", caller.via());
+    let by = format!("by {}", caller.actor().who);
     let switch = new.disabled.map(|disabled| if disabled { Err(by.as_str()) } else { Ok(()) });
     let change = Change { switch, events: new.events.as_ref().map(Option::as_deref) };
     let name = known(&name)?;
-    if !app.db.change_endpoint(&caller.tenant, name, &change).await? {
+    if !app.db.change_endpoint(&caller.tenant, name, &change, &caller.actor()).await? {
         return Err(no_endpoint());
     }
     shown(&app, &caller.tenant, name).await
@@ -210,7 +210,7 @@ async fn change(
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 async fn remove(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode> {
     caller.may(Action::Administer)?;
-    if app.db.remove_endpoint(&caller.tenant, known(&name)?).await? {
+    if app.db.remove_endpoint(&caller.tenant, known(&name)?, &caller.actor()).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(no_endpoint())
@@ -244,7 +244,7 @@ async fn rotate(
     let name = known(&name)?;
     let (secret, id, encrypted) = fresh_secret(&app, &caller.tenant);
     let new = Sealed { id: &id, encrypted: &encrypted };
-    if !app.db.rotate_endpoint_secret(&caller.tenant, name, new, OVERLAP).await? {
+    if !app.db.rotate_endpoint_secret(&caller.tenant, name, new, OVERLAP, &caller.actor()).await? {
         // 404 if there is none.
         let _ = shown(&app, &caller.tenant, name).await?;
         return Err(Error::invalid("only what is sent to a webhook is signed; this endpoint is of another kind"));

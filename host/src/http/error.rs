@@ -1,11 +1,11 @@
 //! What a client is told when something is wrong: a status, a stable code, and a sentence that says what to do.
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::extract::Json;
 use crate::db;
 use crate::execution::Blame;
 

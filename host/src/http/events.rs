@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::stream::{self, Stream};
+use serde_json::value::RawValue;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,7 +16,7 @@ use super::App;
 use super::auth::Caller;
 use super::error::{ErrorBody, Result};
 use super::executions::{Execution, find};
-use super::extract::Path;
+use super::extract::{Json, Path};
 use super::journal::{Entry, LogLine};
 use crate::api_key::Action;
 use crate::db::bell::Ear;
@@ -124,7 +125,10 @@ impl Follower {
     fn push(&mut self, name: &str, data: &impl serde::Serialize) {
         let (slice, line) = self.line.unwrap_or((-1, -1));
         let id = format!("{}.{slice}.{line}", self.entry.unwrap_or(-1));
-        match Event::default().event(name).id(id).json_data(data) {
+        let redacted = Json(data).redacted().and_then(RawValue::from_string);
+        let event =
+            redacted.map_err(axum::Error::new).and_then(|data| Event::default().event(name).id(id).json_data(data));
+        match event {
             Ok(event) => self.ready.push_back(event),
             Err(error) => tracing::error!(%error, "an event could not be written"),
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +15,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Path, Query, bad_cursor, cursor_time, document, limit, raw};
+use super::extract::{Body, Json, Path, Query, bad_cursor, cursor_time, document, limit, raw};
 use crate::api_key::Action;
 use crate::db::executions;
 use crate::db::executions::{Cancelled, Filter, Idempotency, NewExecution, Started};
@@ -193,7 +192,6 @@ pub(super) async fn begin(
     let version = startable(app, caller, target, input).await?;
     let request = Sha256::digest(format!("{target}\0{input}"));
     let id = random::execution_id();
-    let by = caller.via();
     let new = NewExecution {
         tenant: &caller.tenant,
         id: &id,
@@ -202,7 +200,7 @@ pub(super) async fn begin(
         input,
         seed: random::bytes32(),
         idempotency: key.map(|key| Idempotency { key, request_sha256: &request }),
-        by: &by,
+        actor: caller.actor(),
     };
     match app.db.start_execution(&new).await? {
         Started::Created => Ok((id, false)),
@@ -322,7 +320,7 @@ pub(super) async fn end(app: &App, caller: &Caller, id: &str) -> Result<()> {
     if !is_execution_id(id) {
         return Err(Error::no_execution());
     }
-    match app.db.cancel_execution(&caller.tenant, id).await? {
+    match app.db.cancel_execution(&caller.tenant, id, &caller.actor()).await? {
         Cancelled::Done => Ok(()),
         Cancelled::NotFound => Err(Error::no_execution()),
         Cancelled::AlreadyFinished => {

@@ -1,10 +1,14 @@
-//! Reads bodies, queries and texts, within bounds and with our own errors.
+//! Reads bodies, queries and texts, within bounds and with our own errors; and writes JSON.
+
+use std::borrow::Cow;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 
@@ -12,12 +16,41 @@ use super::error::{Error, Result};
 use super::{BODY_TIMEOUT, JSON_BODY_BYTES_MAX};
 use crate::execution::JSON_BYTES_MAX;
 use crate::json;
+use crate::link::redact;
 
 /// How many items a page has, if the client does not say, and at the most.
 const PAGE_DEFAULT: i64 = 50;
 const PAGE_MAX: i64 = 100;
 
 pub(super) const JSON: &str = "application/json";
+
+/// JSON that leaves the API. Who may see there what an agent asked and was told must not be able to decide by a link in it,
+/// so links are redacted.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match self.redacted() {
+            Ok(text) => ([(header::CONTENT_TYPE, JSON)], text).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "an answer could not be written");
+                Error::Internal.into_response()
+            }
+        }
+    }
+}
+
+impl<T: Serialize> Json<T> {
+    /// Its text, without what makes links work.
+    pub(super) fn redacted(&self) -> serde_json::Result<String> {
+        let text = serde_json::to_string(&self.0)?;
+        let redacted = match redact(&text) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(redacted) => Some(redacted),
+        };
+        Ok(redacted.unwrap_or(text))
+    }
+}
 
 /// A JSON body of at most 1 MiB and a bit.
 pub(super) struct Body<T>(pub(super) T);

@@ -1,6 +1,5 @@
 //! Groups of reviewers.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -11,7 +10,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Paging, Path, Query, limit, text};
+use super::extract::{Body, Json, Paging, Path, Query, limit, text};
 use super::reviewers::check_reviewer;
 use crate::api_key::Action;
 use crate::approval::{NAME_BYTES_MAX, is_group};
@@ -78,7 +77,7 @@ async fn put(
     // Neither capitals nor a repetition make another member.
     members.sort_by_key(|member| member.to_lowercase());
     members.dedup_by_key(|member| member.to_lowercase());
-    app.db.put_group(&caller.tenant, &name, &members).await?;
+    app.db.put_group(&caller.tenant, &name, &members, &caller.actor()).await?;
     find(&app, &caller.tenant, &name).await
 }
 
@@ -95,7 +94,7 @@ async fn show(State(app): State<App>, caller: Caller, Path(name): Path<String>) 
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 async fn remove(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode> {
     caller.may(Action::Administer)?;
-    if is_group(&name) && app.db.remove_group(&caller.tenant, &name).await? {
+    if is_group(&name) && app.db.remove_group(&caller.tenant, &name, &caller.actor()).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(no_group())

@@ -1,6 +1,5 @@
 //! Whether the host is alive, and what it counts.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -10,6 +9,7 @@ use utoipa_axum::routes;
 
 use super::App;
 use super::error::{Error, ErrorBody, Result};
+use super::extract::Json;
 use crate::metrics;
 
 pub(super) fn router() -> OpenApiRouter<App> {

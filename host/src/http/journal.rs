@@ -1,6 +1,5 @@
 //! What an execution asked, was told, and printed.
 
-use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -12,7 +11,7 @@ use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
 use super::executions::find;
-use super::extract::{Paging, Path, Query, bad_cursor, limit, raw};
+use super::extract::{Json, Paging, Path, Query, bad_cursor, limit, raw};
 use crate::api_key::Action;
 use crate::db;
 use crate::execution::hex;

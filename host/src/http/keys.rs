@@ -1,6 +1,5 @@
 //! API keys, and the secrets of webhooks.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -11,7 +10,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::{self, Caller};
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Path, text};
+use super::extract::{Body, Json, Path, text};
 use crate::api_key::{Action, Role};
 use crate::master_key::{KeyId, MasterKeys};
 use crate::random;
@@ -84,7 +83,8 @@ async fn create_key(
     if app.db.list_keys(&caller.tenant, KEYS_MAX).await?.len() as i64 >= KEYS_MAX {
         return Err(Error::invalid(format!("a tenant has at most {KEYS_MAX} keys in force; revoke one")));
     }
-    let (row, key) = auth::new_key(&app.db, &caller.tenant, name, new.role, new.expires_in_days).await?;
+    let actor = caller.actor();
+    let (row, key) = auth::new_key(&app.db, &caller.tenant, name, new.role, new.expires_in_days, actor).await?;
     Ok((StatusCode::CREATED, Json(Key::new(row, Some(key)))))
 }
 
@@ -101,7 +101,7 @@ async fn list_keys(State(app): State<App>, caller: Caller) -> Result<Json<Keys>>
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 async fn revoke_key(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode> {
     caller.may(Action::Administer)?;
-    if id.contains('\0') || !app.db.revoke_key(&caller.tenant, &id).await? {
+    if id.contains('\0') || !app.db.revoke_key(&caller.tenant, &id, &caller.actor()).await? {
         return Err(Error::NotFound("key_not_found", "there is no key of this id in force".into()));
     }
     app.good_keys.forget();
@@ -158,7 +158,7 @@ async fn create_secret(
     let secret = signature::Secret::from_bytes(random::bytes32());
     let id = format!("sec_{}", uuid::Uuid::now_v7().simple());
     let encrypted = app.master_keys.encrypt(&caller.tenant, &id, &secret, random::nonce());
-    let row = app.db.create_secret(&caller.tenant, &id, name, &encrypted).await?;
+    let row = app.db.create_secret(&caller.tenant, &id, name, &encrypted, &caller.actor()).await?;
     let made = Secret::new(&caller.tenant, row, &app.master_keys, Some(secret.expose()));
     Ok((StatusCode::CREATED, Json(made)))
 }
@@ -178,7 +178,7 @@ async fn list_secrets(State(app): State<App>, caller: Caller) -> Result<Json<Sec
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 async fn revoke_secret(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode> {
     caller.may(Action::Administer)?;
-    if id.contains('\0') || !app.db.revoke_secret(&caller.tenant, &id).await? {
+    if id.contains('\0') || !app.db.revoke_secret(&caller.tenant, &id, &caller.actor()).await? {
         return Err(Error::NotFound("secret_not_found", "there is no secret of this id in force".into()));
     }
     Ok(StatusCode::NO_CONTENT)

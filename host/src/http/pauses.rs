@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,12 +12,13 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Path, Query, bad_cursor, cursor_time, document, limit, raw, text};
+use super::extract::{Body, Json, Path, Query, bad_cursor, cursor_time, document, limit, raw, text};
 use crate::api_key::Action;
 use crate::approval::{Policy, is_reviewer};
+use crate::db::asked::NotAsked;
 use crate::db::decisions::{Decided, NewDecision};
 use crate::db::pauses::{self, Filter};
-use crate::db::votes::{self, NotAsked};
+use crate::db::votes::{self};
 use crate::decision::{CHOICE_BYTES_MAX, FEEDBACK_BYTES_MAX};
 use crate::execution::{Blame, is_approval_request_id, is_execution_id, pause_id, split_pause_id};
 use crate::metrics;
@@ -294,7 +294,8 @@ async fn decide(
     let (execution, approval_request_id) = split_pause_id(&id).ok_or_else(Error::no_pause)?;
     let Checked { decision, feedback, response } =
         check(&new.decision, new.feedback.as_deref(), new.response.as_deref())?;
-    let via = caller.via();
+    let actor = caller.actor();
+    let via = actor.who.to_string();
     let new = NewDecision {
         tenant: &caller.tenant,
         execution,
@@ -305,6 +306,7 @@ async fn decide(
         reviewer: Some(&caller.name),
         claimed: false,
         via: &via,
+        actor,
         delivery: None,
     };
     outcome(app.db.decide(&new).await?)
@@ -331,27 +333,12 @@ pub(super) fn check<'a>(
 
 /// The answer to a decision: the table in docs/api.md.
 pub(super) fn outcome(decided: Decided) -> Result<Json<Outcome>> {
-    metrics::decision(match &decided {
-        Decided::Accepted(_) => "accepted",
-        Decided::Recorded(_) => "recorded",
-        Decided::Duplicate(_) => "duplicate",
-        Decided::AlreadyDecided(_) => "already_decided",
-        Decided::AlreadyVoted(_) => "already_voted",
-        Decided::NotAsked(_) => "not_asked",
-        Decided::Closed => "closed",
-        Decided::NotFound => "not_found",
-        Decided::Unfit(_) => "invalid",
-        Decided::WebhookIdReused => "webhook_id_reused",
-    });
+    metrics::decision(&decided);
     match decided {
         Decided::Accepted(pause) => Ok(Json(Outcome { outcome: "accepted", pause: pause.into() })),
         Decided::Recorded(pause) => Ok(Json(Outcome { outcome: "recorded", pause: pause.into() })),
         Decided::Duplicate(pause) => Ok(Json(Outcome { outcome: "duplicate", pause: pause.into() })),
-        Decided::AlreadyDecided(pause) => {
-            let decided = serde_json::to_value(Pause::from(pause).decision).unwrap_or_default();
-            let why = "this pause was decided otherwise before; the first decision stands";
-            Err(Error::Conflict("already_decided", why.into(), Some(Box::new(("decided", decided)))))
-        }
+        Decided::AlreadyDecided(pause) => Err(already_decided(pause)),
         Decided::AlreadyVoted(vote) => {
             let voted = serde_json::to_value(Vote::from(*vote)).unwrap_or_default();
             let why = "this reviewer has voted otherwise on this pause before; the first vote stands";
@@ -373,4 +360,11 @@ pub(super) fn outcome(decided: Decided) -> Result<Json<Outcome>> {
             Err(Error::Conflict("webhook_id_reused", why.into(), None))
         }
     }
+}
+
+/// The error for who would decide what has been decided, with the first decision.
+pub(super) fn already_decided(pause: pauses::Pause) -> Error {
+    let decided = serde_json::to_value(Pause::from(pause).decision).unwrap_or_default();
+    let why = "this pause was decided otherwise before; the first decision stands";
+    Error::Conflict("already_decided", why.into(), Some(Box::new(("decided", decided))))
 }

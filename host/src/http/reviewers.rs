@@ -1,6 +1,5 @@
 //! Reviewers who get mail.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -11,7 +10,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Paging, Path, Query, limit, text};
+use super::extract::{Body, Json, Paging, Path, Query, limit, text};
 use crate::api_key::Action;
 use crate::approval::{REVIEWER_BYTES_MAX, is_reviewer};
 use crate::db::reviewers;
@@ -71,7 +70,7 @@ async fn put(
     if !is_email(&new.email) {
         return Err(Error::invalid("`email` is one mail address without a name: ada@example.com"));
     }
-    Ok(Json(app.db.put_reviewer(&caller.tenant, &name, &new.email).await?.into()))
+    Ok(Json(app.db.put_reviewer(&caller.tenant, &name, &new.email, &caller.actor()).await?.into()))
 }
 
 /// A reviewer.
@@ -90,7 +89,11 @@ async fn show(State(app): State<App>, caller: Caller, Path(name): Path<String>) 
 async fn remove(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode> {
     caller.may(Action::Administer)?;
     check_reviewer(&name)?;
-    if app.db.remove_reviewer(&caller.tenant, &name).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_reviewer()) }
+    if app.db.remove_reviewer(&caller.tenant, &name, &caller.actor()).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(no_reviewer())
+    }
 }
 
 fn no_reviewer() -> Error {

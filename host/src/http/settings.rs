@@ -1,6 +1,5 @@
 //! What a tenant has switched on.
 
-use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
@@ -9,7 +8,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{ErrorBody, Result};
-use super::extract::Body;
+use super::extract::{Body, Json};
 use crate::api_key::Action;
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -42,6 +41,6 @@ async fn change_agentfield(
     Body(new): Body<AgentFieldSettings>,
 ) -> Result<Json<AgentFieldSettings>> {
     caller.may(Action::Administer)?;
-    app.db.take_bare_signatures(&caller.tenant, new.bare_signatures).await?;
+    app.db.take_bare_signatures(&caller.tenant, new.bare_signatures, &caller.actor()).await?;
     Ok(Json(new))
 }

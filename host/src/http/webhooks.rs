@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use serde::Deserialize;
@@ -13,10 +12,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::App;
+use super::auth::peer;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{self, Path};
+use super::extract::{self, Json, Path};
 use super::pauses::{Checked, Outcome, check, outcome};
 use crate::approval::{REVIEWER_BYTES_MAX, is_reviewer};
+use crate::audit::{Actor, Who};
 use crate::db::decisions::{Delivery, NewDecision};
 use crate::db::pauses::{Filter, Pause};
 use crate::execution::{is_approval_request_id, is_execution_id, is_tenant, pause_id, split_pause_id};
@@ -56,7 +57,7 @@ struct NewBody {
            ("webhook-signature" = String, Header)),
     responses((status = 200, body = Outcome), (status = "4XX", body = ErrorBody)))]
 async fn decide(State(app): State<App>, Path(tenant): Path<String>, request: Request) -> Result<Json<Outcome>> {
-    let headers = request.headers().clone();
+    let (headers, from) = (request.headers().clone(), peer(request.extensions()));
     let body = extract::bytes(request, extract::JSON, WEBHOOK_BYTES_MAX).await?;
     let webhook_id = verify(&app, &tenant, &headers, &body).await?;
 
@@ -66,7 +67,8 @@ async fn decide(State(app): State<App>, Path(tenant): Path<String>, request: Req
         check(&new.decision, new.feedback.as_deref(), new.response.as_deref())?;
     let reviewer = new.reviewer.as_deref();
     let reviewer = reviewer.map(claimed).transpose()?;
-    let (via, body_sha256) = (format!("webhook:{webhook_id}"), Sha256::digest(&body));
+    let actor = Actor { who: Who::Webhook(webhook_id), name: reviewer, from };
+    let (via, body_sha256) = (actor.who.to_string(), Sha256::digest(&body));
     let new = NewDecision {
         tenant: &tenant,
         execution: &execution,
@@ -77,6 +79,7 @@ async fn decide(State(app): State<App>, Path(tenant): Path<String>, request: Req
         reviewer,
         claimed: reviewer.is_some(),
         via: &via,
+        actor,
         delivery: Some(Delivery { webhook_id, body_sha256: &body_sha256 }),
     };
     outcome(app.db.decide(&new).await?)

@@ -1,6 +1,6 @@
 //! Notifications as mail: to reviewers who are asked, each with a link of their own, and to endpoints of the kind.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lettre::message::Mailbox;
 use lettre::transport::smtp::PoolConfig;
@@ -10,6 +10,7 @@ use super::letter::Letter;
 use super::message::Message;
 use super::{Outbox, Outcome, Sent};
 use crate::db::outbox::Due;
+use crate::link::LIFE_MS_MAX;
 
 /// How long one command to the mail server may take, and how many connections to it are held.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -46,7 +47,7 @@ pub(super) async fn to_reviewer(outbox: &Outbox, due: &Due) -> Outcome {
         return Outcome::new(Sent::Refused, "the pause was no longer open".to_owned());
     }
     // Made here and kept nowhere: whoever reads rows or logs must not be able to decide with it.
-    let link = link(outbox, due);
+    let link = personal_link(outbox, due);
     send(outbox, due, email, link.as_deref()).await
 }
 
@@ -58,9 +59,13 @@ pub(super) async fn to_endpoint(outbox: &Outbox, due: &Due) -> Outcome {
     }
 }
 
-/// The personal link of a delivery's reviewer.
-fn link(_outbox: &Outbox, _due: &Due) -> Option<String> {
-    None
+/// The link by which a delivery's reviewer decides. Good for as long as any; what ends sooner is the pause.
+fn personal_link(outbox: &Outbox, due: &Due) -> Option<String> {
+    let (execution, name, reviewer) =
+        (due.execution_id.as_ref()?, due.approval_request_id.as_ref()?, due.reviewer.as_ref()?);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let expires = u64::try_from(now).unwrap_or(u64::MAX).saturating_add(LIFE_MS_MAX);
+    Some(outbox.links.review_link(&due.tenant_id, execution, name, reviewer, expires))
 }
 
 async fn send(outbox: &Outbox, due: &Due, to: &str, link: Option<&str>) -> Outcome {

@@ -1,5 +1,6 @@
 //! The master keys of a host, held against the secrets that its database keeps.
 
+use crate::audit::Actor;
 use crate::config::{Config, DataDir};
 use crate::db::Db;
 use crate::db::tenants::Encrypted;
@@ -95,8 +96,8 @@ async fn rekey_one(
             let encrypted = keys.seal(purpose, &row.tenant_id, &row.secret_id, &secret, random::nonce());
             // Not counted: it was revoked meanwhile, or another did the same.
             done.reencrypted += u64::from(match purpose {
-                Purpose::WebhookSecret => db.reencrypt_secret(row, &encrypted).await?,
-                _ => db.reencrypt_endpoint_secret(row, &encrypted).await?,
+                Purpose::WebhookSecret => db.reencrypt_secret(row, &encrypted, &Actor::HOST).await?,
+                _ => db.reencrypt_endpoint_secret(row, &encrypted, &Actor::HOST).await?,
             });
         }
         Err(why) => {

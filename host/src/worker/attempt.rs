@@ -12,6 +12,7 @@ use crate::db::outcomes::Outcome;
 use crate::execution::{Failure, JOURNAL_BYTES_MAX};
 use crate::guest::{Call, Component, Guest, State, Stream};
 use crate::journal::Entry;
+use crate::link::redact;
 
 /// How an attempt ended.
 pub(super) enum End {
@@ -184,7 +185,8 @@ impl Attempt<'_> {
                     Stream::Stdout => "stdout".into(),
                     Stream::Stderr => "stderr".into(),
                 },
-                text: line.text,
+                // Whoever may see the log must not be able to decide by a link in it.
+                text: redact(&line.text).into_owned(),
             })
             .collect();
         if lines.is_empty() {

@@ -20,6 +20,7 @@ use crate::effects::pause::{self, Numbering};
 use crate::execution::{child_id, is_approval_request_id};
 use crate::guest::{Guest, OpenAsk};
 use crate::journal::{AiError, Answer, Ask, Millis, PauseError, Review};
+use crate::link::LIFE_MS_MAX;
 
 /// A wait that is over this soon is waited for with the instance in memory: suspending would take as long.
 const LINGER_MS: Millis = 20;
@@ -191,8 +192,7 @@ impl<'a> Live<'a> {
                     }
                 }
                 Ask::ReviewLink { approval_request_id, reviewer } => {
-                    let link = pause::check_link(approval_request_id, reviewer);
-                    Wait::Known(Answer::Link(link.map(|()| String::new())))
+                    Wait::Known(Answer::Link(self.link(open.asked_at, approval_request_id, reviewer)))
                 }
                 Ask::Sleep { duration_ms } => Wait::Sleep { until: deadline(open.asked_at, *duration_ms) },
             };
@@ -212,6 +212,13 @@ impl<'a> Live<'a> {
             Some(why) => refused(PauseError::InvalidRequest(why)),
             None => self.plan_decision(pause),
         })
+    }
+
+    /// A link for a reviewer. Not looked up is whether the pause will ever be: an agent may ask for it before.
+    fn link(&self, asked_at: Millis, approval_request_id: &str, reviewer: &str) -> Result<String, PauseError> {
+        pause::check_link(approval_request_id, reviewer)?;
+        let (expires, claim) = (deadline(asked_at, LIFE_MS_MAX), self.claim);
+        Ok(self.worker.links.review_link(&claim.tenant, &claim.execution, approval_request_id, reviewer, expires))
     }
 
     fn ask_model(&mut self, open: &OpenAsk) -> Wait {

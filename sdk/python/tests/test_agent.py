@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import countersign
-from countersign import Agent
+from countersign import Agent, Stage
 from countersign.asks import Ai, Call, Pause
 from countersign.errors import call_failed, loads
 from countersign.testing import after, approved, ask_json, decided, never, rejected, run
@@ -213,6 +213,15 @@ class Functions(unittest.TestCase):
                 (app.call(3), TypeError),  # type: ignore[arg-type]
                 (app.pause("x", expires_in=1, expires_in_hours=1), ValueError),
                 (app.pause("x", choices="yes"), TypeError),
+                (app.pause("x", reviewers="ana"), TypeError),
+                (app.pause("x", reviewers=[]), ValueError),
+                (app.pause("x", reviewers=["ana"], stages=[Stage(["bo"])]), ValueError),
+                (app.pause("x", required=1.5), TypeError),  # type: ignore[arg-type]
+                (app.pause("x", stages=["@legal"]), TypeError),  # type: ignore[list-item]
+                (app.pause("x", rejection="all"), ValueError),
+                (app.pause("x", editable=1), TypeError),  # type: ignore[arg-type]
+                (app.pause("x", reminders=[math.nan]), ValueError),
+                (app.review_link("x", 3), TypeError),  # type: ignore[arg-type]
                 (app.pause("x", payload=object()), countersign.PauseInvalidRequest),
                 (app.call("a.b", 1, c=2), TypeError),
                 (app.call("a.b", c=object()), TypeError),
@@ -291,7 +300,7 @@ class Testing(unittest.TestCase):
     def test_decisions_that_no_host_would_take(self) -> None:
         with self.assertRaisesRegex(AssertionError, "no reviewer can decide 'maybe': the choices are approved,"):
             run(app, "publish", {"brief": "x"}, answers=["d", decided("maybe")])
-        with self.assertRaisesRegex(AssertionError, "has a form: every decision needs a response"):
+        with self.assertRaisesRegex(AssertionError, "has a form: 'good' needs a response"):
             run(app, "forms", answers=[decided("good")])
 
     def test_answers_from_a_function(self) -> None:

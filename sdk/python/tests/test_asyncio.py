@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from countersign import Agent
+from countersign.arguments import whole_millis
 from countersign.asks import Sleep
-from countersign.loop import whole_millis
 from countersign.testing import Run, after, never, run
 
 app = Agent("loop")

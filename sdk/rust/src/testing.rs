@@ -283,4 +283,6 @@ fn parsed(json: &str) -> Value {
 }
 
 #[cfg(test)]
+mod people_tests;
+#[cfg(test)]
 mod tests;

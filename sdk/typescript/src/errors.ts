@@ -32,9 +32,9 @@ export class AiError extends AgentError {
   }
 }
 
-export type PauseErrorKind = "invalid_request" | "duplicate_id" | "invalid_response";
+export type PauseErrorKind = "invalid_request" | "invalid_response";
 
-/** A pause could not be opened, or its form was filled in with something else than its schema allows. */
+/** A pause could not be opened, a link to it not be made, or its form was filled in with something else than its schema allows. */
 export class PauseError extends AgentError {
   override name = "PauseError";
   /** Why; the code is the same with `pause_` before it. */
@@ -90,7 +90,7 @@ export function aiError(record: AiErrorRecord): AiError {
 
 export function pauseError(record: PauseErrorRecord): PauseError {
   const [kind, text] = variant(record);
-  return new PauseError(kind as PauseErrorKind, kind === "duplicate_id" ? `already paused under ${text}` : text);
+  return new PauseError(kind as PauseErrorKind, text);
 }
 
 export function callError(record: CallErrorRecord, target: string): CallError {

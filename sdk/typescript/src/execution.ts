@@ -117,7 +117,12 @@ export function execution(): Execution {
   return found;
 }
 
-/** The id of this execution. The same on every replay. `{executionId()}:{approvalRequestId}` is the id of a pause. */
+/**
+ * The id of this execution. The same on every replay.
+ *
+ * `{executionId()}:{approvalRequestId}` is the id of a pause for those who decide it; that of the second pause under a
+ * name ends in `#2`.
+ */
 export function executionId(): string {
   return execution().host.executionId;
 }

@@ -25,19 +25,47 @@ export interface PauseAsk {
   readonly approval_request_id: string;
   readonly approval_request_url?: string;
   readonly expires_in_ms?: number;
+  readonly default_decision?: string;
   readonly title?: string;
   /** JSON, as text. */
   readonly payload?: string;
+  readonly editable?: true;
   /** A JSON Schema, as text. */
   readonly response_schema?: string;
-  /** Left out where there are none. */
+  /** These lists are left out where there is nothing in them. */
   readonly choices?: readonly string[];
+  readonly feedback_required?: readonly string[];
+  readonly stages?: readonly StageRecord[];
+  /** Left out where the first refusal decides. */
+  readonly rejection?: "majority";
+  readonly forbid_self_approval?: true;
+  readonly reminders_ms?: readonly number[];
+  readonly escalations?: readonly EscalationRecord[];
+  readonly notify?: readonly string[];
+}
+
+export interface StageRecord {
+  /** Empty: whoever may decide. */
+  readonly reviewers: readonly string[];
+  readonly required: number;
+}
+
+export interface EscalationRecord {
+  readonly after_ms: number;
+  readonly reviewers?: readonly string[];
+  readonly notify?: readonly string[];
 }
 
 export interface WaitForResumeAsk {
   readonly kind: "wait_for_resume";
   readonly approval_request_id: string;
   readonly timeout_ms?: number;
+}
+
+export interface ReviewLinkAsk {
+  readonly kind: "review_link";
+  readonly approval_request_id: string;
+  readonly reviewer: string;
 }
 
 export interface CallAsk {
@@ -53,7 +81,7 @@ export interface SleepAsk {
 }
 
 /** Anything that an agent asks of its host. */
-export type AskRecord = AiAsk | PauseAsk | WaitForResumeAsk | CallAsk | SleepAsk;
+export type AskRecord = AiAsk | PauseAsk | WaitForResumeAsk | ReviewLinkAsk | CallAsk | SleepAsk;
 
 export type Result<T, E> = { readonly Ok: T } | { readonly Err: E };
 
@@ -78,9 +106,22 @@ export interface ReviewRecord {
   readonly response?: string;
   readonly reviewer?: string;
   readonly decided_at_ms: number;
+  /** Left out where there are none. */
+  readonly votes?: readonly VoteRecord[];
 }
 
-export type PauseErrorRecord = { readonly invalid_request: string } | { readonly duplicate_id: string };
+export interface VoteRecord {
+  readonly reviewer: string;
+  readonly claimed?: true;
+  readonly stage: number;
+  readonly decision: string;
+  readonly feedback?: string;
+  /** JSON, as text. */
+  readonly response?: string;
+  readonly voted_at_ms: number;
+}
+
+export type PauseErrorRecord = { readonly invalid_request: string };
 
 export type CallErrorRecord =
   | "cancelled"
@@ -94,5 +135,6 @@ export type CallErrorRecord =
 export type AnswerRecord =
   | { readonly ai: Result<CompletionRecord, AiErrorRecord> }
   | { readonly review: Result<ReviewRecord, PauseErrorRecord> }
+  | { readonly link: Result<string, PauseErrorRecord> }
   | { readonly call: Result<string, CallErrorRecord> }
   | "slept";

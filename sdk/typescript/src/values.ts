@@ -13,6 +13,25 @@ export function optionalText(name: string, value: unknown): string | undefined {
   return value == null ? undefined : text(name, value);
 }
 
+/** A list of texts, or nothing. */
+export function optionalTexts(name: string, value: unknown): string[] | undefined {
+  return optionalList(name, value)?.map((item, at) => text(`${name}[${at}]`, item));
+}
+
+/** A list, or nothing: an empty one is left out of an ask. */
+export function optionalList<T = unknown>(name: string, value: unknown): T[] | undefined {
+  if (value == null) return undefined;
+  if (!Array.isArray(value)) throw new TypeError(`${name} must be a list, not ${kind(value)}`);
+  return value.length > 0 ? value : undefined;
+}
+
+/** `true`, or nothing. */
+export function optionalFlag(name: string, value: unknown): true | undefined {
+  if (value != null && typeof value !== "boolean")
+    throw new TypeError(`${name} must be true or false, not ${kind(value)}`);
+  return value === true ? true : undefined;
+}
+
 /** Milliseconds; parts of one count as a whole one, and a wait without end is as long as the host allows. */
 export function millis(name: string, value: unknown): number {
   if (typeof value !== "number" || Number.isNaN(value) || value < 0) {

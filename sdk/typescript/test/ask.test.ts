@@ -1,7 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Agent, AgentError, ai, call, CallError, pause, sleep, timeout, TimeoutError } from "../src/index.js";
+import {
+  Agent,
+  AgentError,
+  ai,
+  call,
+  CallError,
+  pause,
+  reviewLink,
+  sleep,
+  timeout,
+  TimeoutError,
+} from "../src/index.js";
 import { after, approved, never, run } from "../src/testing/index.js";
 
 const agentOf = (work: (input: any) => unknown) => new Agent({ name: "a" }).function("f", work);
@@ -139,6 +150,16 @@ test("arguments of a wrong type reject before anything is asked", async () => {
     [() => pause({} as any), /approvalRequestId must be a string, not undefined/],
     [() => pause({ approvalRequestId: "x", expiresInHours: 1, expiresInMs: 1 }), /not both/],
     [() => pause({ approvalRequestId: "x", payload: 1n }), /payload cannot be written as JSON/],
+    [() => pause({ approvalRequestId: "x", choices: "yes" as any }), /choices must be a list, not string/],
+    [() => pause({ approvalRequestId: "x", reviewers: [] }), /reviewers: name at least one/],
+    [() => pause({ approvalRequestId: "x", stages: [{ reviewers: [] }] }), /stages\[0\]: reviewers: name at least one/],
+    [() => pause({ approvalRequestId: "x", reviewers: ["ana"], stages: [{}] }), /not both/],
+    [() => pause({ approvalRequestId: "x", required: 1.5 }), /required must be a whole number/],
+    [() => pause({ approvalRequestId: "x", rejection: "all" as any }), /rejection is "first" or "majority"/],
+    [() => pause({ approvalRequestId: "x", editable: 1 as any }), /editable must be true or false/],
+    [() => pause({ approvalRequestId: "x", remindAfterMs: [-1] }), /remindAfterMs must be a number of milliseconds/],
+    [() => pause({ approvalRequestId: "x", escalations: [{} as any] }), /escalations\[0\]: afterMs must be a number/],
+    [() => reviewLink("x", 3 as any), /reviewer must be a string/],
     [() => call("a.b", () => {}), /the input cannot be written as JSON: it is function/],
     [() => sleep(Number.NaN), /must be a number of milliseconds/],
     [() => sleep("5" as any), /must be a number of milliseconds/],

@@ -123,7 +123,7 @@ async fn a_decision_after_the_expiry_is_refused_even_if_no_worker_has_looked() {
     desk.api.start("testbed.many_ai", &json!({"n": 1})).await;
     until("the only worker is busy", async || (desk.model.calls() == 1).then_some(())).await;
     over.await;
-    let reply = desk.deliver(&flat("only", "approved")).await;
+    let reply = desk.deliver(&flat(&format!("{execution}:only"), "approved")).await;
     assert_eq!((reply.status, reply.code()), (410, "pause_closed"));
     desk.model.release();
     assert_eq!(desk.told(&execution).await["decision"], "expired");

@@ -24,10 +24,12 @@ fn allowed(method: &str, path: &str) -> Option<&'static [&'static str]> {
         Some("agents") => &["operator", "deployer"],
         Some("executions") if reads => &["operator", "deployer", "runner"],
         Some("executions" | "execute") => &["operator", "runner"],
+        Some("pauses") if path.ends_with("/links") => &["operator"],
         Some("pauses") if reads => &["operator", "runner", "reviewer"],
         Some("pauses") => &["operator", "reviewer"],
         Some("groups") if reads => &["operator", "runner", "reviewer"],
-        Some("keys" | "secrets" | "settings" | "groups" | "reviewers" | "endpoints" | "deliveries") => &["operator"],
+        Some("keys" | "secrets" | "settings" | "audit") => &["operator"],
+        Some("groups" | "reviewers" | "endpoints" | "deliveries") => &["operator"],
         Some("webhooks") | None => return None,
         Some(_) => panic!("{method} {path} is not in the table of this test"),
     })
@@ -59,6 +61,7 @@ async fn call(api: &Api, method: &str, path: &str, with_key: bool) -> Reply {
         "/v1/settings/agentfield" if method == Method::PUT => request.json(&json!({"bare_signatures": false})),
         "/api/v1/executions/{execution_id}/approval-response" => request.json(&json!({"decision": "approved"})),
         "/v1/pauses/{id}/decision" => request.json(&json!({"decision": "approved"})),
+        "/v1/pauses/{id}/links" => request.json(&json!({"reviewer": "zoe"})),
         _ => request,
     })
     .await

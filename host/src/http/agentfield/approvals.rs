@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::super::extract::{Path, Query};
+use super::super::extract::{Json, Path, Query};
 use super::super::webhooks::{CANDIDATES_SHOWN, ambiguous};
 use super::{AgentFieldError, App, Bearer, Decision, Error, In, Processed, Result, body, time};
 use crate::api_key::Action;
@@ -156,7 +155,7 @@ pub(super) async fn decide(
         feedback: feedback.as_deref(),
         response: new.response.as_deref(),
         reviewer: Some(&caller.name),
-        via: &caller.via(),
+        actor: caller.actor(),
         delivery: None,
     };
     Ok(decision.take(&app).await?)

@@ -1,6 +1,5 @@
 //! Executions as AgentField's clients see them: start, wait, look, cancel.
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -11,7 +10,7 @@ use serde_json::value::RawValue;
 use super::super::JSON_BODY_BYTES_MAX;
 use super::super::auth::Caller;
 use super::super::executions::{WAIT_MAX, begin, end, idempotency_key, preferred_wait, wait_until_finished};
-use super::super::extract::{self, Path, document, raw};
+use super::super::extract::{self, Json, Path, document, raw};
 use super::approvals::{open_of, status};
 use super::{AgentFieldError, App, Bearer, Error, In, Result, body, time};
 use crate::api_key::Action;

@@ -1,6 +1,5 @@
 //! The approval webhook of AgentField: decisions that a reviewer tool signs.
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use serde::Deserialize;
@@ -9,9 +8,11 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::super::extract::{self, Path};
+use super::super::auth::peer;
+use super::super::extract::{self, Json, Path};
 use super::super::webhooks::{Secrets, WEBHOOK_BYTES_MAX, by_name, claimed, now_seconds};
 use super::{AgentFieldError, App, Decision, Error, In, Processed, Result};
+use crate::audit::{Actor, Who};
 use crate::db::decisions::Delivery;
 use crate::execution::{Blame, split_pause_id};
 use crate::signature::agentfield::Signature;
@@ -96,7 +97,7 @@ pub(super) async fn decide_for_tenant(
 }
 
 async fn take(app: &App, tenant: &str, request: Request) -> Result<Json<Processed>> {
-    let headers = request.headers().clone();
+    let (headers, from) = (request.headers().clone(), peer(request.extensions()));
     let body = extract::bytes(request, extract::JSON, WEBHOOK_BYTES_MAX).await?;
     let signature = verify(app, tenant, &headers, &body).await?;
 
@@ -106,7 +107,7 @@ async fn take(app: &App, tenant: &str, request: Request) -> Result<Json<Processe
         Some((execution, name)) => (execution.to_owned(), name.to_owned()),
         None => by_name(app, tenant, &delivery_id, &said.request_id).await?,
     };
-    let reviewer = said.reviewer.as_deref();
+    let reviewer = said.reviewer.as_deref().map(claimed).transpose()?;
     let decision = Decision {
         tenant,
         execution: &execution,
@@ -114,8 +115,8 @@ async fn take(app: &App, tenant: &str, request: Request) -> Result<Json<Processe
         word: &said.decision,
         feedback: said.feedback.as_deref(),
         response: said.response.as_deref(),
-        reviewer: reviewer.map(claimed).transpose()?,
-        via: &format!("webhook:{delivery_id}"),
+        reviewer,
+        actor: Actor { who: Who::Webhook(&delivery_id), name: reviewer, from },
         delivery: Some(Delivery { webhook_id: &delivery_id, body_sha256: &Sha256::digest(&body) }),
     };
     Ok(decision.take(app).await?)

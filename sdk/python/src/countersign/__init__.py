@@ -5,6 +5,7 @@ and runs a function again from its start to where it was. See the README for eve
 """
 
 from countersign.agent import Agent
+from countersign.approval import Escalation, Stage
 from countersign.errors import (
     AiBudgetExhausted,
     AiError,
@@ -19,11 +20,10 @@ from countersign.errors import (
     CallNotFound,
     CallUnavailable,
     Error,
-    PauseDuplicateId,
     PauseError,
     PauseInvalidRequest,
 )
-from countersign.review import Review
+from countersign.review import Review, Vote
 
 __all__ = [
     "Agent",
@@ -40,8 +40,10 @@ __all__ = [
     "CallNotFound",
     "CallUnavailable",
     "Error",
-    "PauseDuplicateId",
+    "Escalation",
     "PauseError",
     "PauseInvalidRequest",
     "Review",
+    "Stage",
+    "Vote",
 ]

@@ -9,14 +9,27 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeVar, overload
 
-from countersign.asks import Ai, Answer, Ask, Call, Completion, Decision, Message, Pause, Sleep, WaitForResume
+from countersign.approval import Escalation, Stage, escalations_from, rule_from, stages_from
+from countersign.arguments import Seconds, flag, millis, number, optional, optional_millis, string, strings
+from countersign.asks import (
+    Ai,
+    Answer,
+    Ask,
+    Call,
+    Completion,
+    Decision,
+    Message,
+    Pause,
+    ReviewLink,
+    Sleep,
+    WaitForResume,
+)
 from countersign.compounds import Record
 from countersign.errors import AiInvalidOutput, CallUnavailable, PauseInvalidRequest, loads, sound
-from countersign.hints import parameters_of, result_of, schema_from
-from countersign.loop import Loop, whole_millis
+from countersign.hints import form_from, parameters_of, result_of, schema_from
+from countersign.loop import Loop
 from countersign.review import Review, review_from
 from countersign.shapes import MISSING, Anything, Misfit, Shape, dumps
 
@@ -27,8 +40,6 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 """What an agent and a function may be called."""
 
 ROLES = ("system", "user", "assistant")
-
-Seconds = float | timedelta
 
 
 @dataclass(frozen=True)
@@ -132,50 +143,68 @@ class Agent:
         approval_request_url: str | None = None,
         expires_in_hours: float | None = None,
         expires_in: Seconds | None = None,
+        default_decision: str | None = None,
         title: str | None = None,
         payload: Any = MISSING,
+        editable: bool = False,
         response_schema: Any = None,
         choices: Sequence[str] = (),
+        feedback_required: Sequence[str] = (),
+        reviewers: Sequence[str] | None = None,
+        required: int | None = None,
+        stages: Sequence[Stage] = (),
+        rejection: str = "first",
+        forbid_self_approval: bool = False,
+        reminders: Iterable[Seconds] = (),
+        escalations: Sequence[Escalation] = (),
+        notify: Sequence[str] = (),
     ) -> Review:
         """Waits for a human decision, for as long as it takes.
 
-        An execution pauses under an id once; `wait_for_resume` comes back to it. After `expires_in_hours`, or
-        `expires_in` (seconds or a timedelta), at most 366 days, the decision is `expired`. `payload` is what the
-        reviewer is to judge, `response_schema` a form to fill in: a type, or a JSON Schema as a dict.
+        The second pause under an id has the id `id#2`, the third `id#3`; `wait_for_resume` comes back to it. After
+        `expires_in_hours`, or `expires_in` (seconds or a timedelta), at most 366 days, the decision is `expired`, or
+        the `default_decision`. `payload` is what the reviewer is to judge, and may change if it is `editable`;
+        `response_schema` a form to fill in: a type, or a JSON Schema as a dict. An editable payload of a type of its
+        own keeps that, if there is no form.
+
+        `required` of the `reviewers` decide (one, if nothing is said), or those of each of the `stages` in turn;
+        otherwise whoever may. `reminders` and `escalations` count from when the pause is opened; `notify` names
+        endpoints that are told of it. The README says what each of them means.
         """
-        if expires_in_hours is not None and expires_in is not None:
-            raise ValueError("give either expires_in_hours or expires_in, not both")
-        # Not by way of a timedelta, which has a longest one.
-        expires = expires_in if expires_in_hours is None else expires_in_hours * 3600
-        if isinstance(choices, str):
-            raise TypeError("choices: a list of strings is wanted, not a string")
-        form: Shape = Anything()
-        schema_text = None
-        if response_schema is not None:
-            schema, form = schema_from(response_schema, "response_schema")
-            schema_text = dumps(schema)
-        try:
-            payload_text = None if payload is MISSING or payload is None else dumps(Anything().write(payload))
-        except (Misfit, ValueError) as error:
-            raise PauseInvalidRequest(f"payload: {error}") from error
+        text = _payload(payload)
+        schema, form = form_from(response_schema, payload if editable else None)
         ask = Pause(
-            _string(approval_request_id, "approval_request_id"),
-            _optional(approval_request_url, "approval_request_url"), _millis(expires), _optional(title, "title"),
-            payload_text, schema_text, tuple(_string(choice, "a choice") for choice in choices),
+            string(approval_request_id, "approval_request_id"), optional(approval_request_url, "approval_request_url"),
+            _expiry(expires_in_hours, expires_in), optional(default_decision, "default_decision"),
+            optional(title, "title"), text, flag(editable, "editable"), None if schema is None else dumps(schema),
+            strings(choices, "choices"), strings(feedback_required, "feedback_required"),
+            stages_from(reviewers, required, stages), rule_from(rejection),
+            flag(forbid_self_approval, "forbid_self_approval"), tuple(millis(wait) for wait in reminders),
+            escalations_from(escalations), strings(notify, "notify"),
         )  # fmt: skip
         return review_from(await _ask(ask, Decision), form)
 
     async def wait_for_resume(
         self, approval_request_id: str, *, timeout: Seconds | None = None, response_schema: Any = None
     ) -> Review:
-        """Comes back to an approval of this execution: answers at once if it is decided, else waits.
+        """Comes back to an approval of this execution by its id: answers at once if it is decided, else waits.
 
-        An approval that does not exist yet is opened, with the default choices. After `timeout` (seconds or a
-        timedelta, at most 366 days) the decision is `expired`, and the approval stays open.
+        The id of the second pause under a name ends in `#2`. An approval that does not exist yet is opened, with the
+        default choices. After `timeout` (seconds or a timedelta, at most 366 days) the decision is `expired`, and the
+        approval stays open.
         """
-        form = Anything() if response_schema is None else schema_from(response_schema, "response_schema")[1]
-        ask = WaitForResume(_string(approval_request_id, "approval_request_id"), _millis(timeout))
+        _, form = form_from(response_schema, None)
+        ask = WaitForResume(string(approval_request_id, "approval_request_id"), optional_millis(timeout))
         return review_from(await _ask(ask, Decision), form)
+
+    async def review_link(self, approval_request_id: str, reviewer: str) -> str:
+        """Makes a link by which one reviewer can look at one pause of this execution and decide it, without a key.
+
+        The pause need not be open yet. The link is good for 31 days, and no longer than the pause. Who has it can
+        decide: give it to nobody else.
+        """
+        ask = ReviewLink(string(approval_request_id, "approval_request_id"), string(reviewer, "reviewer"))
+        return await _ask(ask, str)
 
     async def call(self, target: str, input: Any = MISSING, /, **parameters: Any) -> Any:
         """Runs another agent's function, `agent.function`, as an execution of its own, and returns its result.
@@ -188,7 +217,7 @@ class Agent:
             text = dumps(Anything().write(parameters if input is MISSING else input))
         except Misfit as misfit:
             raise TypeError(f"the input of the call to {target}: {misfit}") from misfit
-        result = await _ask(Call(_string(target, "target"), text), str)
+        result = await _ask(Call(string(target, "target"), text), str)
         try:
             return loads(result)
         except (ValueError, RecursionError) as error:
@@ -199,7 +228,7 @@ class Agent:
 
         The same as `asyncio.sleep`, but that `asyncio.sleep(0)` asks nothing of the host, and this does.
         """
-        await _ask(Sleep(_millis(duration) or 0), type(None))
+        await _ask(Sleep(millis(duration)), type(None))
 
     def note(self, message: object, /, **details: Any) -> None:
         """Writes a line to the execution's log."""
@@ -210,7 +239,8 @@ class Agent:
     def execution_id(self) -> str:
         """The id of this execution. The same on every replay.
 
-        `{execution_id}:{approval_request_id}` is the id of a pause, known before the pause is opened.
+        `{execution_id}:{approval_request_id}` is the id of a pause for those who decide it, known before it is opened;
+        that of the second pause under a name ends in `#2`.
         """
         return _loop().host.execution_id()
 
@@ -224,13 +254,13 @@ def _prompt(
     temperature: float | None,
     max_tokens: int | None,
 ) -> tuple[Ai, Shape | None]:
-    turns = [Message("system", _string(system, "system"))] if system is not None else []
+    turns = [Message("system", string(system, "system"))] if system is not None else []
     for message in messages:
         if message.keys() != {"role", "content"} or message["role"] not in ROLES:
             raise ValueError(f"a message is {{'role': {' | '.join(ROLES)}, 'content': …}}, not {dict(message)!r}")
-        turns.append(Message(message["role"], _string(message["content"], "the content of a message")))
+        turns.append(Message(message["role"], string(message["content"], "the content of a message")))
     if user is not None:
-        turns.append(Message("user", _string(user, "user")))
+        turns.append(Message("user", string(user, "user")))
     if not turns:
         raise ValueError("a prompt has at least one message: give system, user or messages")
     shape, text = None, None
@@ -238,9 +268,23 @@ def _prompt(
         json_schema, shape = schema_from(schema, "schema")
         text = dumps(json_schema)
     # What the contract has no room for would end the component where it crosses to the host.
-    _number(temperature, "temperature", 2, (int, float))
-    _number(max_tokens, "max_tokens", 2**32 - 1, int)
-    return Ai(tuple(turns), _optional(model, "model"), text, temperature, max_tokens), shape
+    number(temperature, "temperature", 2, (int, float))
+    number(max_tokens, "max_tokens", 2**32 - 1, int)
+    return Ai(tuple(turns), optional(model, "model"), text, temperature, max_tokens), shape
+
+
+def _payload(payload: Any) -> str | None:
+    try:
+        return None if payload is MISSING or payload is None else dumps(Anything().write(payload))
+    except (Misfit, ValueError) as error:
+        raise PauseInvalidRequest(f"payload: {error}") from error
+
+
+def _expiry(hours: float | None, wait: Seconds | None) -> int | None:
+    if hours is not None and wait is not None:
+        raise ValueError("give either expires_in_hours or expires_in, not both")
+    # Not by way of a timedelta, which has a longest one.
+    return optional_millis(wait if hours is None else hours * 3600)
 
 
 async def _ask(ask: Ask, wanted: type[T]) -> T:
@@ -260,32 +304,6 @@ def _loop() -> Loop:
         "only a function of an agent can ask something, while a host or countersign.testing runs it; "
         "the code of a module runs when the component is built"
     )
-
-
-def _millis(duration: Seconds | None) -> int | None:
-    if duration is None:
-        return None
-    return whole_millis(duration.total_seconds() if isinstance(duration, timedelta) else duration)
-
-
-def _string(text: Any, what: str) -> str:
-    if not isinstance(text, str):
-        raise TypeError(f"{what}: a string is wanted, not {type(text).__name__}")
-    return sound(text)
-
-
-def _optional(text: Any, what: str) -> str | None:
-    return None if text is None else _string(text, what)
-
-
-def _number(value: Any, what: str, most: int, wanted: type[Any] | tuple[type[Any], ...]) -> None:
-    if value is None:
-        return
-    if not isinstance(value, wanted) or isinstance(value, bool):
-        words = "an integer" if wanted is int else "a number"
-        raise TypeError(f"{what}: {words} is wanted, not {type(value).__name__}")
-    if not 0 <= value <= most:
-        raise ValueError(f"{what}: must be 0 to {most}")
 
 
 def _shown(value: Any) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol, TypeAlias
 
+from countersign.approval import Escalation, Stage
 from countersign.errors import Error
 
 WAIT_MS_MAX = 366 * 24 * 60 * 60 * 1000
@@ -40,10 +41,19 @@ class Pause:
     approval_request_id: str
     approval_request_url: str | None = None
     expires_in_ms: int | None = None
+    default_decision: str | None = None
     title: str | None = None
     payload: str | None = None
+    editable: bool = False
     response_schema: str | None = None
     choices: tuple[str, ...] = ()
+    feedback_required: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    rejection: str = "first"
+    forbid_self_approval: bool = False
+    reminders_ms: tuple[int, ...] = ()
+    escalations: tuple[Escalation, ...] = ()
+    notify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,13 @@ class WaitForResume:
     kind: ClassVar[str] = "wait_for_resume"
     approval_request_id: str
     timeout_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewLink:
+    kind: ClassVar[str] = "review_link"
+    approval_request_id: str
+    reviewer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +85,28 @@ class Sleep:
     duration_ms: int
 
 
-Ask: TypeAlias = Ai | Pause | WaitForResume | Call | Sleep
+Ask: TypeAlias = Ai | Pause | WaitForResume | ReviewLink | Call | Sleep
 
 
 def ask_json(ask: Ask) -> dict[str, Any]:
     """The ask as it stands in an execution's journal: fields that are not set are left out."""
-    json: dict[str, Any] = {"kind": ask.kind}
-    for name in ask.__slots__:
-        value = getattr(ask, name)
-        if name == "messages":
-            value = [{"role": message.role, "content": message.content} for message in value]
-        elif isinstance(value, tuple):
-            value = list(value) or None
-        if value is not None:
-            json[name] = value
-    return json
+    parts = {part.name: (getattr(ask, part.name), part.default) for part in fields(ask)}
+    set_parts = {name: _part_json(value) for name, (value, default) in parts.items() if value != default}
+    return {"kind": ask.kind} | set_parts
+
+
+def _part_json(value: Any) -> Any:
+    match value:
+        case tuple():
+            return [_part_json(item) for item in value]
+        case Message():
+            return {"role": value.role, "content": value.content}
+        case Stage():
+            return {"reviewers": list(value.reviewers or ()), "required": value.required}
+        case Escalation():
+            lists = {"reviewers": list(value.reviewers), "notify": list(value.notify)}
+            return {"after_ms": value.after_ms} | {name: items for name, items in lists.items() if items}
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +120,32 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Ballot:
+    """What one reviewer decided, of several; `response` is JSON text."""
+
+    reviewer: str
+    claimed: bool
+    stage: int
+    decision: str
+    feedback: str | None
+    response: str | None
+    voted_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """What a reviewer decided; `response` is JSON text."""
+    """What was decided; `response` is JSON text."""
 
     decision: str
     feedback: str | None
     response: str | None
     reviewer: str | None
     decided_at_ms: int
+    votes: tuple[Ballot, ...] = ()
 
 
 Answer: TypeAlias = Completion | Decision | str | Error | None
-"""A call's is JSON text, a sleep's is None; an `Error` is raised where it was asked."""
+"""A call's is JSON text, a link's the link, a sleep's is None; an `Error` is raised where it was asked."""
 
 
 class Host(Protocol):

@@ -16,7 +16,19 @@ from wit_world.imports import types
 
 from countersign import errors, loop, sandbox
 from countersign.agent import Agent
-from countersign.asks import Ai, Answer, Ask, Call, Completion, Decision, Pause, Sleep, WaitForResume
+from countersign.asks import (
+    Ai,
+    Answer,
+    Ask,
+    Ballot,
+    Call,
+    Completion,
+    Decision,
+    Pause,
+    ReviewLink,
+    Sleep,
+    WaitForResume,
+)
 from countersign.execution import run_function
 from countersign.shapes import Json, Shape, dumps, schema_of
 
@@ -81,17 +93,29 @@ def _ask(ask: Ask) -> wit.Ask:
             messages = [types.Message(roles[message.role], message.content) for message in ask.messages]
             return wit.Ask_Ai(types.Prompt(messages, ask.model, ask.schema, ask.temperature, ask.max_tokens))
         case Pause():
-            request = types.ApprovalRequest(
-                ask.approval_request_id, ask.approval_request_url, ask.expires_in_ms, ask.title, ask.payload,
-                ask.response_schema, list(ask.choices),
-            )  # fmt: skip
-            return wit.Ask_Pause(request)
+            return wit.Ask_Pause(_request(ask))
         case WaitForResume():
             return wit.Ask_WaitForResume(wit.Reconnection(ask.approval_request_id, ask.timeout_ms))
+        case ReviewLink():
+            return wit.Ask_ReviewLink(wit.LinkRequest(ask.approval_request_id, ask.reviewer))
         case Call():
             return wit.Ask_Call(wit.Invocation(ask.target, ask.input))
         case Sleep():
             return wit.Ask_Sleep(ask.duration_ms)
+
+
+def _request(ask: Pause) -> types.ApprovalRequest:
+    stages = [types.ApprovalStage(list(stage.reviewers or ()), stage.required) for stage in ask.stages]
+    rules = {"first": types.RejectionRule.FIRST, "majority": types.RejectionRule.MAJORITY}
+    escalations = [
+        types.Escalation(escalation.after_ms, list(escalation.reviewers), list(escalation.notify))
+        for escalation in ask.escalations
+    ]
+    return types.ApprovalRequest(
+        ask.approval_request_id, ask.approval_request_url, ask.expires_in_ms, ask.default_decision, ask.title,
+        ask.payload, ask.editable, ask.response_schema, list(ask.choices), list(ask.feedback_required), stages,
+        rules[ask.rejection], ask.forbid_self_approval, list(ask.reminders_ms), escalations, list(ask.notify),
+    )  # fmt: skip
 
 
 def _answer(answer: wit.Answer) -> Answer:
@@ -104,7 +128,14 @@ def _answer(answer: wit.Answer) -> Answer:
     if isinstance(value, types.Completion):
         return Completion(value.text, value.model, value.usage.input_tokens, value.usage.output_tokens)
     if isinstance(value, types.Review):
-        return Decision(value.decision, value.feedback, value.response, value.reviewer, value.decided_at_ms)
+        votes = [
+            Ballot(vote.reviewer, vote.claimed, vote.stage, vote.decision, vote.feedback, vote.response,
+                   vote.voted_at_ms)
+            for vote in value.votes
+        ]  # fmt: skip
+        return Decision(
+            value.decision, value.feedback, value.response, value.reviewer, value.decided_at_ms, tuple(votes)
+        )
     return str(value)
 
 
@@ -122,8 +153,6 @@ def _error(error: types.AiError | types.PauseError | types.CallError) -> errors.
             return errors.AiUnavailable(error.value)
         case types.PauseError_InvalidRequest():
             return errors.PauseInvalidRequest(error.value)
-        case types.PauseError_DuplicateId():
-            return errors.PauseDuplicateId(error.value)
         case types.CallError_NotFound():
             return errors.CallNotFound(f"no such function: {error.value}")
         case types.CallError_Denied():

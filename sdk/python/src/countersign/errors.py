@@ -76,21 +76,15 @@ class AiUnavailable(AiError):
 
 
 class PauseError(_AskError):
-    """A pause could not be opened."""
+    """A pause could not be opened, or a link to it not be made."""
 
     CODE = "pause_error"
 
 
 class PauseInvalidRequest(PauseError):
-    """A field is out of its bounds, or a schema is none; the message names it."""
+    """A field is out of its bounds, names what does not exist, or a schema is none; the message names it."""
 
     CODE = "pause_invalid_request"
-
-
-class PauseDuplicateId(PauseError):
-    """This execution has already paused under this `approval_request_id`."""
-
-    CODE = "pause_duplicate_id"
 
 
 class CallError(_AskError):

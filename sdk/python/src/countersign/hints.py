@@ -240,3 +240,24 @@ def schema_from(schema: Any, what: str) -> tuple[Schema, Shape]:
     except TypeError as error:
         raise TypeError(f"{what}: {error}") from None
     return schema_of(shape), shape
+
+
+UNTYPED = (dict, list, tuple, set, frozenset, bool, int, float, type(None))
+"""What says little of its type: a list may be one of anything, and 50 euros may become 49.99."""
+
+
+def form_from(schema: Any, edited: Any) -> tuple[Schema | None, Shape]:
+    """The form that a reviewer fills in, if there is one, and how it is read.
+
+    An edited value has the form of its type, if that is an author's own, or a string.
+    """
+    if schema is not None:
+        return schema_from(schema, "response_schema")
+    if edited is MISSING or type(edited) in UNTYPED:
+        return None, Anything()
+    try:
+        shape = shape_of(type(edited))
+    except TypeError:
+        return None, Anything()
+    written = schema_of(shape)
+    return (written, shape) if written else (None, Anything())

@@ -8,7 +8,6 @@ answers and their order, which the host keeps.
 from __future__ import annotations
 
 import asyncio
-import math
 import sys
 from asyncio import events
 from collections import deque
@@ -16,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
+from countersign.arguments import whole_millis
 from countersign.asks import Answer, Ask, Host, Sleep
 from countersign.errors import Error, Stuck
 
@@ -197,15 +197,6 @@ def _cancel_rest(loop: Loop) -> None:
     loop.give_up()
     events.set_event_loop(None)
     loop.close()
-
-
-def whole_millis(seconds: float) -> int:
-    """Rounded up, so that no wait ends before its time; but 0.05 is 50, whatever a float makes of it."""
-    if math.isnan(seconds):
-        raise ValueError("a time must be a number, not NaN")
-    # What a u64 holds is more than the host waits.
-    millis = min(max(seconds, 0.0) * 1000, 2.0**63)
-    return math.ceil(round(millis, 3))
 
 
 def _place(task: asyncio.Task[Any]) -> str:

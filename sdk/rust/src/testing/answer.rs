@@ -132,7 +132,8 @@ impl Decision {
     /// Adds who decided what, oldest first, of a pause that says who decides. Otherwise this decision stands for
     /// everybody's.
     ///
-    /// They must be votes that those may give whom the pause asks, and must lead to this decision.
+    /// They must be votes that those may give whom the pause asks, and must lead to this decision. Feedback, response
+    /// and reviewer of the review are the last one's.
     ///
     /// ```
     /// # use countersign_sdk::testing::approved;

@@ -63,8 +63,8 @@ pub(super) struct Host {
     asks: Vec<Ask>,
     /// In the order of delivery.
     answered: Vec<usize>,
-    /// How many pauses were asked for under each name.
-    paused: HashMap<String, u32>,
+    /// How many pauses were asked for under each name, and by which ask the last of them; none if that was refused.
+    paused: HashMap<String, (u32, Option<usize>)>,
     /// Of every approval, by its id, asked for by a pause or a wait, when it is decided, and how. None: never.
     decisions: HashMap<String, Option<(Millis, Review)>>,
     log: Vec<String>,
@@ -85,8 +85,6 @@ type Pick = dyn FnMut(&[&Value]) -> usize;
 struct Ask {
     /// As in the journal of a host.
     json: Value,
-    /// Of a pause its name, and which of that name it is, from 1.
-    name: Option<(String, u32)>,
     state: State,
     waker: Option<Waker>,
 }
@@ -126,40 +124,36 @@ impl Default for Host {
 impl Host {
     fn ask(&mut self, request: &Request) -> usize {
         let (op, json) = (self.asks.len(), request.json());
-        let name = match request {
-            Request::Pause(pause) => Some(self.count(&pause.approval_request_id)),
-            _ => None,
-        };
-        let due = self.due(op, request, name.as_ref(), &json);
-        self.asks.push(Ask { json, name, state: State::Open(due), waker: None });
+        let due = self.due(op, request, &json);
+        self.asks.push(Ask { json, state: State::Open(due), waker: None });
         op
     }
 
-    /// Counts one more pause under a name.
-    fn count(&mut self, name: &str) -> (String, u32) {
-        let count = self.paused.entry(name.to_owned()).or_default();
-        *count += 1;
-        (name.to_owned(), *count)
+    /// The id of one more pause under a name.
+    fn number(&mut self, op: usize, name: &str) -> String {
+        let (count, last) = self.paused.entry(name.to_owned()).or_default();
+        (*count, *last) = (*count + 1, Some(op));
+        if *count == 1 { name.to_owned() } else { format!("{name}#{count}") }
+    }
+
+    /// A pause that was refused has not used its number up, unless the next one has followed.
+    fn refused(&mut self, op: usize) {
+        for (count, last) in self.paused.values_mut().filter(|(_, last)| *last == Some(op)) {
+            (*count, *last) = (*count - 1, None);
+        }
     }
 
     /// When the answer to a new ask arrives, and which one it is.
-    fn due(
-        &mut self,
-        op: usize,
-        request: &Request,
-        name: Option<&(String, u32)>,
-        json: &Value,
-    ) -> Option<(Millis, Reply)> {
+    fn due(&mut self, op: usize, request: &Request, json: &Value) -> Option<(Millis, Reply)> {
         let now = self.now;
         let until = |ms: u64| now + ms.min(WAIT_MS_MAX);
         match request {
             Request::Sleep(ms) => Some((until(*ms), Reply::Slept)),
             Request::Pause(pause) => {
+                let id = self.number(op, &pause.approval_request_id);
                 if let Err(why) = approval::check(pause) {
                     return Some((now, Reply::Review(Err(why))));
                 }
-                let (name, number) = name.expect("a pause is counted");
-                let id = if *number == 1 { name.clone() } else { format!("{name}#{number}") };
                 let decided = self.decided(op, &id, Some(pause), json);
                 let over = pause.expires_in_ms.map(until).map(|at| (at, decision::timed_out(Some(pause), at)));
                 let decided = reply::until(decided, over);
@@ -167,7 +161,7 @@ impl Host {
                 decided.map(|(at, review)| (at, Reply::Review(Ok(review))))
             }
             Request::Wait { id, timeout_ms } => {
-                if let Err(why) = approval::check_id(id) {
+                if let Err(why) = approval::check_wait(id) {
                     return Some((now, Reply::Review(Err(why))));
                 }
                 let decided = self.decided(op, id, None, json);
@@ -176,8 +170,8 @@ impl Host {
                 reply::until(decided, over).map(|(at, review)| (at, Reply::Review(Ok(review))))
             }
             Request::Link { id, reviewer } => {
-                let checked = approval::check_id(id).and_then(|()| approval::check_reviewer(reviewer));
-                let link = checked.map(|()| format!("https://countersign.invalid/r/{id}/{reviewer}"));
+                let link = approval::check_link(id, reviewer)
+                    .map(|()| format!("https://countersign.invalid/r/{id}/{reviewer}"));
                 Some((now, Reply::Link(link)))
             }
             Request::Ai(_) | Request::Call { .. } => {
@@ -236,15 +230,16 @@ impl Host {
         };
         let ask = &mut self.asks[op];
         if let State::Open(Some((_, reply))) = std::mem::replace(&mut ask.state, State::Done) {
-            // A pause that was refused has not used its number up, unless the next one has followed.
-            if let (Reply::Review(Err(_)), Some((name, number))) = (&reply, &ask.name) {
-                self.paused.entry(name.clone()).and_modify(|count| *count -= u32::from(*count == *number));
-            }
             ask.state = State::Delivered(reply);
+        }
+        let is_refused = matches!(ask.state, State::Delivered(Reply::Review(Err(_))));
+        let waker = ask.waker.take().unwrap_or_else(|| Waker::noop().clone());
+        if is_refused {
+            self.refused(op);
         }
         self.now = self.now.max(at);
         self.answered.push(op);
-        Delivery::Made(ask.waker.take().unwrap_or_else(|| Waker::noop().clone()))
+        Delivery::Made(waker)
     }
 
     pub(super) fn into_trace(self, result: Result<Value, Error>) -> Trace {

@@ -7,12 +7,10 @@ use crate::testing::{Answer, Trace, approved, decided, expired, never, rejected,
 use crate::{AiError, CallError, Error, Pause, Value, ai, call, data, join, json, note, pause, select_biased, sleep};
 use crate::{Review, timeout, try_join, wait_for_resume};
 
-mod people;
-
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 #[data]
-struct Verdict {
+pub(super) struct Verdict {
     stars: u8,
 }
 
@@ -51,11 +49,11 @@ fn gate() -> Pause {
     pause("gate").expires_in(4 * HOUR)
 }
 
-async fn decision(pause: impl Future<Output = Result<Review, crate::PauseError>>) -> Result<String, Error> {
+pub(super) async fn decision(pause: impl Future<Output = Result<Review, crate::PauseError>>) -> Result<String, Error> {
     Ok(pause.await?.decision)
 }
 
-fn error(trace: Trace) -> Error {
+pub(super) fn error(trace: Trace) -> Error {
     trace.result.expect_err("it failed")
 }
 

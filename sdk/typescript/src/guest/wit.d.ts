@@ -9,6 +9,7 @@ declare module "countersign:agent/host-blocking@0.1.0" {
     | { tag: "ai"; val: WitPrompt }
     | { tag: "pause"; val: WitApprovalRequest }
     | { tag: "wait-for-resume"; val: { approvalRequestId: string; timeoutMs: number | undefined } }
+    | { tag: "review-link"; val: { approvalRequestId: string; reviewer: string } }
     | { tag: "call"; val: { target: string; input: string } }
     | { tag: "sleep"; val: number };
 
@@ -24,10 +25,19 @@ declare module "countersign:agent/host-blocking@0.1.0" {
     approvalRequestId: string;
     approvalRequestUrl: string | undefined;
     expiresInMs: number | undefined;
+    defaultDecision: string | undefined;
     title: string | undefined;
     payload: string | undefined;
+    editable: boolean;
     responseSchema: string | undefined;
     choices: string[];
+    feedbackRequired: string[];
+    stages: { reviewers: string[]; required: number }[];
+    rejection: string;
+    forbidSelfApproval: boolean;
+    remindersMs: number[];
+    escalations: { afterMs: number; reviewers: string[]; notify: string[] }[];
+    notify: string[];
   }
 
   export interface WitReview {
@@ -36,6 +46,17 @@ declare module "countersign:agent/host-blocking@0.1.0" {
     response?: string | null;
     reviewer?: string | null;
     decidedAtMs: number;
+    votes: WitVote[];
+  }
+
+  export interface WitVote {
+    reviewer: string;
+    claimed: boolean;
+    stage: number;
+    decision: string;
+    feedback?: string | null;
+    response?: string | null;
+    votedAtMs: number;
   }
 
   export interface WitCompletion {
@@ -47,6 +68,7 @@ declare module "countersign:agent/host-blocking@0.1.0" {
   export type WitAnswer =
     | { tag: "ai"; val: Result<WitCompletion, Variant> }
     | { tag: "review"; val: Result<WitReview, Variant> }
+    | { tag: "link"; val: Result<string, Variant> }
     | { tag: "call"; val: Result<string, Variant> }
     | { tag: "sleep" };
 

@@ -1,9 +1,11 @@
 /** A pretended host: it answers what the test says, and its clock jumps to when the next answer is due. */
 
 import type { Host } from "../execution.js";
-import type { AnswerRecord, AskRecord } from "../journal.js";
+import type { AnswerRecord, AskRecord, PauseAsk, ReviewRecord } from "../journal.js";
 import { PauseError } from "../errors.js";
-import { AnswerError, Decision, Delayed, expired, recordOf } from "./answers.js";
+import { AnswerError, Decision, Delayed, expired } from "./answers.js";
+import { refusal, WAIT_MS_MAX } from "./approval.js";
+import { Known, recordOf } from "./record.js";
 
 /** An answered ask, as in the host's journal. */
 export interface Entry {
@@ -20,7 +22,7 @@ export interface LogLine {
   readonly text: string;
 }
 
-/** The answers in the order in which the asks are made, sleeps left out; or what answers each. */
+/** The answers in the order in which the asks are made, sleeps and links left out; or what answers each. */
 export type Answers = readonly unknown[] | ((ask: AskRecord, op: number) => unknown);
 
 /** An ask that waits. `due` is when its answer comes; none: it has not been looked for yet. */
@@ -28,12 +30,13 @@ interface Open {
   readonly op: number;
   readonly ask: AskRecord;
   readonly askedAt: number;
+  /** Of a pause, or of what a wait waits for. */
+  readonly id: string | undefined;
   due: number | undefined;
   answer: unknown;
+  /** The pause that the answer decides. */
+  by: PauseAsk | undefined;
 }
-
-/** The host's own longest wait. */
-const WAIT_MS_MAX = 366 * 24 * 60 * 60 * 1000;
 
 const realSetImmediate = setImmediate;
 
@@ -48,7 +51,9 @@ export class TestHost implements Host {
   readonly #open = new Map<number, Open>();
   /** The pauses that were opened, and what was decided, by their ids. */
   readonly #pauses = new Map<string, Open>();
-  readonly #decided = new Map<string, Decision>();
+  readonly #decided = new Map<string, ReviewRecord>();
+  /** How many pauses were asked for under each name, and by which ask the last of them, unless that was refused. */
+  readonly #named = new Map<string, { count: number; op: number | undefined }>();
   #now: number;
   #taken = 0;
 
@@ -76,8 +81,18 @@ export class TestHost implements Host {
   submit(ask: AskRecord): number {
     const op = this.asks.length;
     this.asks.push(ask);
-    this.#open.set(op, { op, ask, askedAt: this.#now, due: undefined, answer: undefined });
+    const id = ask.kind === "wait_for_resume" ? ask.approval_request_id : this.#number(op, ask);
+    this.#open.set(op, { op, ask, askedAt: this.#now, id, due: undefined, answer: undefined, by: undefined });
     return op;
+  }
+
+  /** The id of a new pause: that of the second one under a name is `name#2`. */
+  #number(op: number, ask: AskRecord): string | undefined {
+    if (ask.kind !== "pause") return undefined;
+    const name = ask.approval_request_id;
+    const count = (this.#named.get(name)?.count ?? 0) + 1;
+    this.#named.set(name, { count, op });
+    return count === 1 ? name : `${name}#${count}`;
   }
 
   abandon(op: number): void {
@@ -100,50 +115,60 @@ export class TestHost implements Host {
     const first = waiting.reduce((best, open) => (open.due! < best.due! ? open : best));
     if (first.due === Number.POSITIVE_INFINITY) throw new AnswerError(unanswered(waiting));
     this.#now = Math.max(this.#now, first.due!);
-    return this.#deliver(first.op, recordOf(first.ask, first.answer, this.#now), first.answer);
+    return this.#deliver(first.op, recordOf(first.ask, first.answer, this.#now, first.by));
   }
 
   #replay({ op, ask, answer, at }: Entry): [number, AnswerRecord] {
     const asked = this.#open.get(op)?.ask;
     if (JSON.stringify(asked) !== JSON.stringify(ask)) throw new ReplayError(op, ask, asked);
     this.#now = at;
-    return this.#deliver(op, answer, undefined);
+    return this.#deliver(op, answer);
   }
 
-  #deliver(op: number, answer: AnswerRecord, given: unknown): [number, AnswerRecord] {
-    const { ask } = this.#open.get(op)!;
+  #deliver(op: number, answer: AnswerRecord): [number, AnswerRecord] {
+    const { ask, id } = this.#open.get(op)!;
     this.#open.delete(op);
-    if (ask.kind === "pause" || ask.kind === "wait_for_resume") this.#settle(ask, given);
+    if (typeof answer === "object" && "review" in answer) this.#settle(op, ask, id!, answer.review);
     this.journal.push({ seq: this.journal.length, op, ask, answer, at: this.#now });
     return [op, answer];
   }
 
-  /** Finds out when an open ask is answered, and by what. */
-  #settle(ask: AskRecord & { kind: "pause" | "wait_for_resume" }, given: unknown): void {
-    const id = ask.approval_request_id;
-    // The time of a wait may be over; the pause is not.
-    if (given instanceof Decision && (ask.kind === "pause" || given.decision !== "expired")) this.#decided.set(id, given);
-    // A pause that was refused has not used up its id.
-    if (given instanceof PauseError && given.kind === "invalid_request") this.#pauses.delete(id);
+  /** Takes note of what a pause has come to. */
+  #settle(op: number, ask: AskRecord, id: string, review: { Ok: ReviewRecord } | { Err: unknown }): void {
+    if ("Ok" in review) {
+      // The time of a wait may be over; the pause is not.
+      if (ask.kind === "pause" || review.Ok.decision !== "expired") this.#decided.set(id, review.Ok);
+      return;
+    }
+    if (ask.kind !== "pause") return;
+    this.#pauses.delete(id);
+    // It has not used its number up, unless the next one has followed.
+    const named = this.#named.get(ask.approval_request_id);
+    if (named?.op === op) this.#named.set(ask.approval_request_id, { count: named.count - 1, op: undefined });
   }
 
+  /** Finds out when an open ask is answered, and by what. */
   async #plan(open: Open): Promise<void> {
-    const { ask } = open;
-    const isDecided = ask.kind === "pause" || ask.kind === "wait_for_resume";
-    if (ask.kind === "pause" && open.due === undefined) {
-      const id = ask.approval_request_id;
-      if (this.#pauses.has(id)) return plan(open, 0, new PauseError("duplicate_id", id));
-      this.#pauses.set(id, open);
-    }
-    const decision = isDecided ? this.#decided.get(ask.approval_request_id) : undefined;
+    const { ask, id } = open;
+    const known = id === undefined ? undefined : this.#decided.get(id);
     // Whoever else waits for the same decision gets it, at once.
-    if (decision && !(open.answer instanceof PauseError)) {
+    if (known && !(open.answer instanceof PauseError)) {
       open.due = open.askedAt;
-      open.answer = decision;
+      open.answer = new Known(known);
     }
     if (open.due !== undefined) return;
+    const why = refusal(ask);
+    if (why !== undefined) return plan(open, 0, new PauseError("invalid_request", why));
+    if (ask.kind === "review_link") return plan(open, 0, undefined);
+    if (ask.kind === "pause") {
+      this.#pauses.set(id!, open);
+      open.by = ask;
+    }
     const pause = ask.kind === "wait_for_resume" ? this.#pauses.get(ask.approval_request_id) : undefined;
-    if (pause) return plan(open, pause.due! - open.askedAt, pause.answer, timeoutOf(ask));
+    if (pause) {
+      open.by = pause.by;
+      return plan(open, pause.due! - open.askedAt, pause.answer, timeoutOf(ask));
+    }
     let answer = await this.#answerTo(open);
     let ms = 0;
     if (answer instanceof Delayed) [ms, answer] = [answer.ms, answer.answer];
@@ -168,6 +193,8 @@ function plan(open: Open, ms: number, answer: unknown, timeout = Number.POSITIVE
       : ms;
   open.due = open.askedAt + wait;
   open.answer = isLate ? expired() : answer;
+  // The end of a wait is none of the pause.
+  if (isLate && open.ask.kind === "wait_for_resume") open.by = undefined;
 }
 
 function timeoutOf(ask: AskRecord): number | undefined {

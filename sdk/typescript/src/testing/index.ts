@@ -22,6 +22,7 @@ export {
   AnswerError,
   approved,
   changesRequested,
+  type Decision,
   decided,
   expired,
   never,
@@ -35,10 +36,12 @@ export interface RunOptions {
   /**
    * What the asks are answered with.
    *
-   * A list has the answers in the order in which the asks are made; sleeps need none. Or it is a function of the ask.
+   * A list has the answers in the order in which the asks are made; sleeps and links need none. Or it is a function of
+   * the ask.
    * An answer is, to a model's prompt, a text, or with a schema any value; to a pause `approved()`, `rejected()`,
    * `decided("…")` or `expired()`; to a call its result. An `AiError`, a `PauseError` or a `CallError` is a failure.
-   * `after(ms, answer)` comes later, and `never()` not at all.
+   * `after(ms, answer)` comes later, and `never()` not at all. The link of a `reviewLink` is
+   * `https://countersign.invalid/r/{approvalRequestId}/{reviewer}`.
    */
   answers?: Answers;
   executionId?: string;

@@ -50,7 +50,7 @@ pub(crate) async fn measure() {
 /// Two decisions, each sent twice, through two hosts at once. Of every second pause they contradict each other.
 async fn contest(api: &Api, second: &Api, id: &str, number: usize) -> Count {
     let one = json!({"decision": "approved", "feedback": "one"});
-    let two = if number % 2 == 0 { json!({"decision": "rejected", "feedback": "two"}) } else { one.clone() };
+    let two = if number.is_multiple_of(2) { json!({"decision": "rejected", "feedback": "two"}) } else { one.clone() };
     let pause = format!("{id}:p0");
     let sent = [(api, &one), (second, &two), (second, &one), (api, &two)];
     let replies: Vec<Reply> = join_all(sent.map(|(api, decision)| api.decide(&pause, decision))).await;

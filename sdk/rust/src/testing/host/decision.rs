@@ -1,6 +1,6 @@
 //! What a host takes of a decision, and what the agent is told of it.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::approval::choices;
 use super::{Millis, votes};
@@ -9,6 +9,9 @@ use crate::testing::answer::Decision;
 
 /// The choices that say no. They need no response.
 const REFUSALS: [&str; 2] = ["rejected", "request_changes"];
+
+/// How many references are followed from one to the next.
+const REFERENCES_MAX: usize = 64;
 
 pub(super) fn refuses(decision: &str) -> bool {
     REFUSALS.contains(&decision)
@@ -20,14 +23,16 @@ pub(super) fn refuses(decision: &str) -> bool {
 ///
 /// If no host would take the decision.
 pub(super) fn review(pause: &ApprovalRequest, given: &Decision, at: Millis) -> Review {
-    let taken = take(pause, given);
-    let votes = votes::of(pause, given, &taken, at);
-    let last = votes.last();
+    let votes = votes::of(pause, given, at);
+    let Some(last) = votes.last() else {
+        let Taken { decision, feedback, response, reviewer } = take(pause, given);
+        return Review { decision, feedback, response, reviewer, decided_at_ms: at, votes };
+    };
     Review {
-        feedback: taken.feedback.or_else(|| last.and_then(|vote| vote.feedback.clone())),
-        response: taken.response.or_else(|| last.and_then(|vote| vote.response.clone())),
-        reviewer: taken.reviewer.or_else(|| last.map(|vote| vote.reviewer.clone())),
-        decision: taken.decision,
+        decision: last.decision.clone(),
+        feedback: last.feedback.clone(),
+        response: last.response.clone(),
+        reviewer: Some(last.reviewer.clone()),
         decided_at_ms: at,
         votes,
     }
@@ -35,12 +40,18 @@ pub(super) fn review(pause: &ApprovalRequest, given: &Decision, at: Millis) -> R
 
 /// What nobody decided in time.
 pub(super) fn timed_out(pause: Option<&ApprovalRequest>, at: Millis) -> Review {
-    let default = pause.and_then(|pause| pause.default_decision.clone());
-    let decision = default.unwrap_or_else(|| "expired".to_owned());
-    Review { decision, feedback: None, response: None, reviewer: None, decided_at_ms: at, votes: vec![] }
+    let default = pause.and_then(|pause| Some((pause, pause.default_decision.as_ref()?)));
+    Review {
+        decision: default.map_or_else(|| "expired".to_owned(), |(_, decision)| decision.clone()),
+        feedback: None,
+        response: default.and_then(|(pause, decision)| completed(pause, decision, None)),
+        reviewer: None,
+        decided_at_ms: at,
+        votes: vec![],
+    }
 }
 
-/// A decision as a host keeps it. Its response is JSON text.
+/// One reviewer's decision, as a host keeps it. The response is JSON text.
 pub(super) struct Taken {
     pub(super) decision: String,
     pub(super) feedback: Option<String>,
@@ -48,68 +59,87 @@ pub(super) struct Taken {
     pub(super) reviewer: Option<String>,
 }
 
-/// One reviewer's decision, with what a host adds to it.
+/// Takes one reviewer's decision.
 pub(super) fn take(pause: &ApprovalRequest, given: &Decision) -> Taken {
     let id = &pause.approval_request_id;
-    let Decision { decision, feedback, response, reviewer, votes } = given;
+    let Decision { decision, feedback, response, reviewer, .. } = given;
     let choices = choices(pause);
     assert!(
         choices.contains(&decision.as_str()),
         "the decision `{decision}` is none of the choices {choices:?} of the pause `{id}`"
     );
-    // Of several, each has said why.
-    let is_silent = votes.is_empty() && feedback.as_ref().is_none_or(|words| words.trim().is_empty());
+    let is_silent = feedback.as_ref().is_none_or(|words| words.trim().is_empty());
     let needs_words = pause.feedback_required.contains(decision);
     assert!(!(is_silent && needs_words), "the decision `{decision}` of the pause `{id}` needs feedback");
-    let response = match response {
-        Some(response) => Some(response.clone()),
-        None if refuses(decision) || !votes.is_empty() => None,
-        None if pause.editable => pause.payload.as_deref().map(parsed),
-        None => {
-            let has_form = pause.response_schema.is_some();
-            assert!(!has_form, "the pause `{id}` has a form: `{decision}` needs a response");
-            None
-        }
-    };
-    let schema = pause.response_schema.as_deref().map_or(Value::Null, parsed);
-    let filled = response.map(|mut response| {
-        fill(&schema, &schema, &mut response);
-        response.to_string()
-    });
-    Taken { decision: decision.clone(), feedback: feedback.clone(), response: filled, reviewer: reviewer.clone() }
+    let response = completed(pause, decision, response.clone());
+    let has_form = pause.response_schema.is_some() && !refuses(decision);
+    assert!(response.is_some() || !has_form, "the pause `{id}` has a form: `{decision}` needs a response");
+    Taken { decision: decision.clone(), feedback: feedback.clone(), response, reviewer: reviewer.clone() }
 }
 
-/// Adds the schema's defaults where the document has nothing. References are those within the schema.
-fn fill(schema: &Value, root: &Value, document: &mut Value) {
-    let reference = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
-    if let Some(target) = reference.and_then(|reference| root.pointer(reference)) {
-        fill(target, root, document);
+/// The response that the agent is given: as it was approved, or with what the form has by default.
+fn completed(pause: &ApprovalRequest, decision: &str, response: Option<Value>) -> Option<String> {
+    if response.is_none() && refuses(decision) {
+        return None;
     }
-    for part in schema["allOf"].as_array().into_iter().flatten() {
-        fill(part, root, document);
+    let as_it_was = || pause.payload.as_deref().filter(|_| pause.editable).map(parsed);
+    let given = response.or_else(as_it_was);
+    let Some(schema) = pause.response_schema.as_deref().map(parsed) else {
+        return given.map(|given| given.to_string());
+    };
+    if let Some(mut document) = given {
+        fill(&schema, &schema, &mut document);
+        return Some(document.to_string());
     }
-    match document {
-        Value::Object(fields) => {
-            for (name, part) in schema["properties"].as_object().into_iter().flatten() {
-                if let Some(default) = part.get("default") {
-                    fields.entry(name).or_insert_with(|| default.clone());
-                }
-                if let Some(field) = fields.get_mut(name) {
-                    fill(part, root, field);
-                }
-            }
+    let form = resolved(&schema, &schema);
+    if let Some(default) = form.get("default") {
+        return Some(default.to_string());
+    }
+    // A form that nobody fills in holds what it has by default, if that is all that it must hold.
+    let mut empty = Value::Object(Map::new());
+    let is_filled = fill(&schema, &schema, &mut empty);
+    let mut required = form["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    (is_filled && required.all(|name| empty.get(name).is_some())).then(|| empty.to_string())
+}
+
+/// Adds the schema's defaults where the document has nothing; says whether there were any.
+fn fill(root: &Value, schema: &Value, document: &mut Value) -> bool {
+    let (Some(properties), Value::Object(fields)) = (resolved(root, schema)["properties"].as_object(), document) else {
+        return false;
+    };
+    let mut is_filled = false;
+    for (name, property) in properties {
+        if let Some(field) = fields.get_mut(name) {
+            is_filled |= fill(root, property, field);
+        } else if let Some(default) = resolved(root, property).get("default") {
+            fields.insert(name.clone(), default.clone());
+            is_filled = true;
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| fill(&schema["items"], root, item)),
-        _ => {}
     }
+    is_filled
+}
+
+/// The schema that a reference leads to. What stands beside the reference comes first.
+fn resolved<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
+    for _ in 0..REFERENCES_MAX {
+        if schema.get("default").is_some() || schema.get("properties").is_some() {
+            return schema;
+        }
+        let target = schema["$ref"].as_str().and_then(|reference| root.pointer(reference.strip_prefix('#')?));
+        let Some(target) = target else { return schema };
+        schema = target;
+    }
+    schema
 }
 
 fn parsed(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| json!(text))
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -117,14 +147,16 @@ mod tests {
         let schema = json!({
             "properties": {
                 "note": {"default": "none"},
-                "limits": {"default": {}, "properties": {"euros": {"default": 5}}},
-                "items": {"items": {"$ref": "#/$defs/item"}},
+                "limit": {"properties": {"euros": {"default": 5}}},
+                "item": {"$ref": "#/$defs/item"},
+                "free": {"type": "string"},
             },
-            "$defs": {"item": {"properties": {"count": {"default": 1}}}},
+            "$defs": {"item": {"default": {}, "properties": {"count": {"default": 1}}}},
         });
-        let mut document = json!({"note": null, "items": [{}, {"count": 2}]});
-        fill(&schema, &schema, &mut document);
-        let filled = json!({"note": null, "limits": {"euros": 5}, "items": [{"count": 1}, {"count": 2}]});
-        assert_eq!(document, filled);
+        let filled = |mut document: Value| (fill(&schema, &schema, &mut document), document);
+        let (is_filled, document) = filled(json!({"note": null, "limit": {}}));
+        assert!(is_filled);
+        assert_eq!(document, json!({"note": null, "limit": {"euros": 5}, "item": {}}));
+        assert!(!filled(json!({"note": "n", "item": {"count": 2}})).0);
     }
 }

@@ -1,7 +1,9 @@
 //! What a pause asks for, and who decides it.
 
-use super::*;
-use crate::{Escalation, PauseError, Stage, Vote, review_link};
+use super::tests::{HOUR, Verdict, decision, error};
+use super::{Answer, approved, decided, expired, never, rejected, start_future};
+use crate::wait_for_resume;
+use crate::{Error, Escalation, Pause, PauseError, Review, Stage, Value, Vote, join, json, pause, review_link};
 
 /// What the agent is told.
 fn review(pause: Pause, answer: impl Into<Answer>) -> Review {
@@ -88,6 +90,28 @@ fn under_a_majority_the_first_refusal_does_not_decide() {
 }
 
 #[test]
+fn a_majority_is_that_of_those_who_are_left_to_vote() {
+    let board = || pause("gate").reviewers(["ana", "bo", "cy"]).required(2).rejection_by_majority();
+    let no = |name: &str| rejected().reviewer(name);
+    assert_eq!(review(board(), rejected().votes([no("ana"), approved().reviewer("bo"), no("cy")])).votes.len(), 3);
+    let two = pause("gate").required(2).rejection_by_majority();
+    assert_eq!(review(two, rejected().votes([no("ana"), no("bo")])).votes.len(), 2);
+}
+
+#[test]
+#[should_panic(expected = "the votes for the pause `gate` do not lead to `rejected`, but to nothing yet")]
+fn one_refusal_of_three_is_no_majority() {
+    let board = pause("gate").reviewers(["ana", "bo", "cy"]).rejection_by_majority();
+    review(board, rejected().votes([rejected().reviewer("ana")]));
+}
+
+#[test]
+fn who_may_not_approve_what_they_started_leaves_a_vote_of_another() {
+    let review = review(pause("gate").forbid_self_approval(), approved().reviewer("bo"));
+    assert_eq!((review.votes.len(), review.votes[0].stage), (1, 0));
+}
+
+#[test]
 #[should_panic(expected = "the votes for the pause `contract` do not lead to `approved`, but to nothing yet")]
 fn too_few_votes_fail_the_test() {
     review(contract(), approved().votes([approved().reviewer("kim"), approved().reviewer("lee")]));
@@ -136,7 +160,16 @@ fn what_is_approved_as_it_was_is_the_response_and_what_was_edited_is_edited() {
 fn what_a_form_has_a_default_for_may_be_left_out() {
     let schema = json!({"type": "object", "properties": {"euros": {"default": 5}, "note": {"type": "string"}}});
     let form = || pause("gate").response_schema(&schema);
-    assert_eq!(review(form(), approved().response(&json!({}))).response, Some(json!({"euros": 5})));
+    assert_eq!(review(form(), approved()).response, Some(json!({"euros": 5})));
+    assert_eq!(
+        review(form(), approved().response(&json!({"note": "n"}))).response,
+        Some(json!({"euros": 5, "note": "n"}))
+    );
+    let needed = json!({"properties": {"euros": {"default": 5}, "note": {}}, "required": ["note"]});
+    let by_default = pause("gate").response_schema(&needed).expires_in(HOUR).default_decision("approved");
+    assert_eq!(review(by_default, expired()).response, None);
+    let by_default = form().expires_in(HOUR).default_decision("approved");
+    assert_eq!(review(by_default, expired()).response, Some(json!({"euros": 5})));
     assert_eq!(review(form(), rejected()).response, None);
 }
 
@@ -189,18 +222,23 @@ fn a_link_needs_no_answer_but_the_id_of_a_pause_and_a_name() {
 fn a_request_out_of_bounds_is_refused_by_the_name_of_its_field() {
     let gate = || pause("gate");
     let many = |n: usize| vec!["x".to_owned(); n];
-    let cases: [(&str, Pause); 11] = [
+    let cases: [(&str, Pause); 16] = [
         ("choices: ", gate().choices(["expired"])),
         ("feedback-required: ", gate().feedback_required(["no"])),
         ("default-decision: ", gate().default_decision("expired")),
         ("editable: ", gate().editable()),
+        ("rejection: ", gate().rejection_by_majority()),
         ("stages: ", (0..9).fold(gate(), |pause, _| pause.stage(Stage::anyone()))),
-        ("stages[0]: reviewers: ", gate().reviewers(many(65))),
-        ("stages[0]: required: ", gate().reviewers(["ana", "ana"]).required(2)),
+        ("stages: ", gate().reviewers(many(65))),
+        ("stages: ", gate().reviewers(["ana", "Ana"])),
+        ("stages: ", gate().reviewers(["@Legal Department"])),
+        ("stages: ", gate().reviewers(["ana"]).required(2)),
         ("reminders-ms: ", (0..17).fold(gate(), |pause, _| pause.remind_after(HOUR))),
+        ("reminders-ms, escalations: ", gate().remind_after(367 * 24 * HOUR)),
         ("escalations: ", (0..9).fold(gate(), |pause, _| pause.escalate_after(HOUR, ["ana"]))),
+        ("escalations: ", gate().escalate_after(HOUR, [" "])),
         ("notify: ", gate().notify(many(9))),
-        ("notify: ", gate().escalate(Escalation::after(HOUR).notify(many(9)))),
+        ("escalations: notify: ", gate().escalate(Escalation::after(HOUR).notify(["a b"]))),
     ];
     for (field, pause) in cases {
         let why = refusal(pause);
