@@ -33,7 +33,7 @@ use mail::Mailer;
 
 /// How often to look for what nobody rang for, and how long to leave the database alone between two looks.
 const POLL: Duration = Duration::from_millis(500);
-const SETTLE: Duration = Duration::from_millis(10);
+const SETTLE: Duration = Duration::from_millis(50);
 
 /// How many deliveries of one tenant are under way at once, so that one whose receivers hang holds up nobody else; and
 /// how many of all.

@@ -10,8 +10,9 @@ use crate::db::{self, Db};
 /// How often to look by itself whether there is something to seal.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long to let entries gather, so that a busy host seals many at once.
-const GATHER: Duration = Duration::from_millis(100);
+/// How long to let entries gather, so that a busy host seals many at once: its commits are in the way of others. Whoever
+/// reads the log has all of it sealed first.
+const GATHER: Duration = Duration::from_secs(1);
 
 /// Seals until `stop`. What is left then, the next host seals.
 pub(super) async fn run(db: Db, stop: CancellationToken) {
