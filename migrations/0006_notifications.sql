@@ -96,9 +96,6 @@ create table delivery_attempt (
     foreign key (tenant_id, delivery_id) references delivery on delete cascade
 );
 
--- `reviewer` may be written in any way; it is one person.
-create unique index reviewer_once on reviewer (tenant_id, lower(reviewer));
-
 -- As the API shows times.
 create function rfc3339(at timestamptz) returns text language sql stable
     return to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
@@ -139,16 +136,16 @@ create function endpoints_for(tenant text, event text, named text[]) returns tex
 create function reviewers_for(p pause) returns text[] language sql stable
     return array(select r.reviewer from reviewer r
                  where r.tenant_id = p.tenant_id and r.email is not null
-                   and lower(r.reviewer) in (
-                       select lower(name) from unnest(p.asked) as name where name not like '@%'
+                   and r.person in (
+                       select person from unnest(p.asked_people) as person where person not like '@%'
                        union all
-                       select lower(m.reviewer) from review_group_member m
+                       select m.person from review_group_member m
                        where m.tenant_id = p.tenant_id
                          and m.name in (select substr(name, 2) from unnest(p.asked) as name where name like '@%'))
                    and not exists (
                        select from vote v
                        where v.tenant_id = p.tenant_id and v.execution_id = p.execution_id
-                         and v.approval_request_id = p.approval_request_id and lower(v.reviewer) = lower(r.reviewer))
+                         and v.approval_request_id = p.approval_request_id and v.person = r.person)
                  order by r.reviewer limit 256);
 
 -- A pause as the API shows it, without what is too long for a notification.

@@ -124,9 +124,14 @@ pub fn is_group(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }
 
-/// Whether two names are the same person's: neither capitals nor spaces around it make another.
+/// A name without its capitals, and the spaces around it: two of one person are the same.
+pub fn person(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+/// Whether two names are the same person's.
 pub fn is_same_person(one: &str, other: &str) -> bool {
-    one == other || one.trim().to_lowercase() == other.trim().to_lowercase()
+    one == other || person(one) == person(other)
 }
 
 fn check_stage(stage: &ApprovalStage) -> Result<(), String> {

@@ -60,6 +60,7 @@ pub(crate) fn decision(decided: &Decided) {
         Decided::AlreadyDecided(_) => "already_decided",
         Decided::AlreadyVoted(_) => "already_voted",
         Decided::NotAsked(_) => "not_asked",
+        Decided::KeptForAnother => "not_open_yet",
         Decided::Closed => "closed",
         Decided::NotFound => "not_found",
         Decided::Unfit(_) => "invalid",

@@ -19,7 +19,7 @@ use crate::approval::is_refusal;
 use crate::audit::{Actor, Who};
 use crate::db::asked::NotAsked;
 use crate::db::decisions::{Decided, NewDecision};
-use crate::db::pauses::{Filter, Pause};
+use crate::db::pauses::Pause;
 use crate::db::{self, Db};
 use crate::decision::{CHOICE_BYTES_MAX, FEEDBACK_BYTES_MAX, Form, Unfit};
 use crate::link::{Link, Links, redact};
@@ -124,7 +124,7 @@ async fn look(site: &Site, link: Link) -> Result<Seen> {
     let pause = site.db.find_pause(&link.tenant, &link.execution, &link.approval_request_id).await?;
     match pause.filter(|pause| pause.status != "early") {
         Some(pause) => {
-            let is_asked = is_asked(site, &link, &pause).await?;
+            let is_asked = site.db.asks(&link.tenant, &pause, &link.reviewer).await?;
             let (agent, function) = (pause.agent.clone(), pause.function.clone());
             Ok(Seen { link, pause: Some(pause), agent, function, is_finished: false, is_asked, now })
         }
@@ -135,20 +135,6 @@ async fn look(site: &Site, link: Link) -> Result<Seen> {
             Ok(Seen { link, pause: None, agent, function, is_finished, is_asked: false, now })
         }
     }
-}
-
-async fn is_asked(site: &Site, link: &Link, pause: &Pause) -> db::Result<bool> {
-    if pause.asked.is_empty() {
-        return Ok(true);
-    }
-    let filter = Filter {
-        status: Some("open"),
-        execution: Some(&link.execution),
-        approval_request_id: Some(&link.approval_request_id),
-        reviewer: Some(&link.reviewer),
-        after: None,
-    };
-    Ok(!site.db.list_pauses(&link.tenant, &filter, 1).await?.items.is_empty())
 }
 
 /// The page, with the status that the pause's state has, unless there is another one to tell.
@@ -222,6 +208,7 @@ async fn decide(State(site): State<Site>, token: Token, request: Request) -> Res
             let (wrong, alert) = explain(&unfit);
             return back(seen, typed, wrong, alert).await;
         }
+        Decided::KeptForAnother => (StatusCode::CONFLICT, None),
         Decided::AlreadyDecided(_) => (StatusCode::CONFLICT, Some(ALREADY_DECIDED)),
         Decided::AlreadyVoted(_) => (StatusCode::CONFLICT, Some(ALREADY_VOTED)),
         Decided::NotAsked(NotAsked::Starter) => (StatusCode::FORBIDDEN, Some(STARTER)),

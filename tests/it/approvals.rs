@@ -238,6 +238,7 @@ async fn what_nobody_can_decide_any_more_expires_at_once() {
     let (ana, bob) = (office.person("ana").await, office.person("bob").await);
     let mut request = two_of(&["ana", "bob"]);
     request["choices"] = json!(["small", "large"]);
+    // Its default decision is for when nobody decides in time.
     for default in [None, Some("large")] {
         request["default_decision"] = json!(default);
         let pause = office.ask(&request).await;
@@ -245,9 +246,77 @@ async fn what_nobody_can_decide_any_more_expires_at_once() {
         let reply = bob.decide(&pause, &json!({"decision": "large"})).await.expect(200);
         assert_eq!((&reply["outcome"], &reply["pause"]["status"]), (&json!("recorded"), &json!("expired")));
         let told = office.told(&pause).await;
-        assert_eq!(told["decision"], default.unwrap_or("expired"));
+        assert_eq!(told["decision"], "expired");
+        assert_eq!(bob.decide(&pause, &json!({"decision": "large"})).await.expect(200)["outcome"], "duplicate");
         assert_eq!(told["votes"].as_array().map(Vec::len), Some(2));
     }
+}
+
+#[tokio::test]
+async fn a_pause_with_a_default_decision_is_not_decided_by_it_while_people_can_still_be_asked() {
+    let office = Office::new().await;
+    office.group("sec", &["ana", "carla"]).await;
+    let (ana, carla, dan) = (office.person("ana").await, office.person("carla").await, office.person("dan").await);
+    let stages = json!([{"reviewers": ["ana", "bob"], "required": 1}, {"reviewers": ["@sec"], "required": 2}]);
+    let pause = office
+        .ask(&json!({
+            "stages": stages, "default_decision": "approved", "expires_in_ms": 3_600_000, "reminders_ms": [300]
+        }))
+        .await;
+    // She is one of the two of the next stage, and may not vote again; another can still join them.
+    assert_eq!(approve(&ana, &pause).await.expect(200)["pause"]["status"], "open");
+    office.group("sec", &[]).await;
+    let reminded = "select reminders_sent::bigint from pause";
+    until("the reminder was sent", async || (office.database.number(reminded).await == 1).then_some(())).await;
+    assert_eq!(office.pause(&pause).await["status"], "open", "an empty group decides nothing");
+    office.group("sec", &["ana", "carla", "dan"]).await;
+    approve(&carla, &pause).await.expect(200);
+    assert_eq!(approve(&dan, &pause).await.expect(200)["outcome"], "accepted");
+    assert_eq!(office.told(&pause).await["decision"], "approved");
+}
+
+#[tokio::test]
+async fn a_person_counts_once_however_the_name_is_written() {
+    let office = Office::new().await;
+    let (emile, rene) = (office.person("\u{c9}mile").await, office.person("ren\u{e9}").await);
+    let pause = office.ask(&two_of(&["\u{e9}mile", "Ren\u{e9}", "zo\u{eb}"])).await;
+    assert_eq!(approve(&emile, &pause).await.expect(200)["outcome"], "recorded");
+    let claim = |name: &str| json!({"pause_id": pause, "decision": "approved", "reviewer": name});
+    let again = office.api.webhook("default", &office.secret, "msg_1", &claim("\u{e9}MILE")).await.expect(200);
+    assert_eq!(again["outcome"], "duplicate");
+    let list = office.api.get("/v1/pauses?status=open&reviewer=ZO%C3%8B").await.expect(200);
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!(approve(&rene, &pause).await.expect(200)["outcome"], "accepted");
+}
+
+#[tokio::test]
+async fn an_early_decision_of_another_is_not_taken_for_a_repetition() {
+    let office = Office::new().await;
+    let (ana, bob) = (office.person("ana").await, office.person("bob").await);
+    let id = office.api.start("testbed.pauses", &json!({"n": 2})).await;
+    office.api.paused(&id, "p0").await;
+    let early = format!("{id}:p1");
+    assert_eq!(approve(&ana, &early).await.expect(200)["outcome"], "accepted");
+    assert_eq!(approve(&ana, &early).await.expect(200)["outcome"], "duplicate");
+    let reply = approve(&bob, &early).await;
+    assert_eq!((reply.status, reply.code()), (409, "not_open_yet"), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn many_can_approve_a_large_payload_without_sending_it_back() {
+    let office = Office::new().await;
+    let payload = json!({"text": "x".repeat(250_000)});
+    let pause = office
+        .ask(&json!({
+            "payload": payload, "editable": true, "stages": [{"reviewers": [], "required": 18}]
+        }))
+        .await;
+    for number in 1..=18 {
+        let person = office.person(&format!("person {number}")).await;
+        let outcome = if number == 18 { "accepted" } else { "recorded" };
+        assert_eq!(approve(&person, &pause).await.expect(200)["outcome"], outcome);
+    }
+    assert_eq!(office.told(&pause).await["response"], payload);
 }
 
 #[tokio::test]

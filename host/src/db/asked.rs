@@ -1,13 +1,13 @@
 //! Who may decide a pause: whom it asks, and who started what must not be approved by its starter.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 
 use super::claims::Claim;
-use super::pauses::NewPause;
+use super::pauses::{NewPause, Pause};
 use super::{Db, Result};
-use crate::approval::{Policy, Step, is_same_person};
+use crate::approval::{Policy, Step, is_same_person, person};
 
 /// Why somebody may not decide a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,14 @@ struct Starter {
 }
 
 impl Db {
+    /// Whether this reviewer may decide an open pause at this moment, by a link.
+    pub async fn asks(&self, tenant: &str, pause: &Pause, reviewer: &str) -> Result<bool> {
+        let Some(policy) = pause.policy()? else { return Ok(true) };
+        let mut connection = self.pool.acquire().await?;
+        let electorate = Electorate::of(&mut connection, tenant, &pause.execution_id, &policy, &pause.asked).await?;
+        Ok(electorate.admit(reviewer, "").is_ok())
+    }
+
     /// Why a pause cannot be opened that names groups or endpoints, or asks for more people than there are; none if it
     /// can, or was.
     pub async fn cannot_be_asked(&self, claim: &Claim, pause: &NewPause) -> Result<Option<String>> {
@@ -91,11 +99,16 @@ pub(super) fn with_escalated(reviewers: &[String], steps: &[Step], steps_done: i
     let done = steps.iter().take(steps_done.unsigned_abs() as usize).filter_map(|step| step.escalation.as_ref());
     let mut names = reviewers.to_vec();
     for name in done.flat_map(|escalation| &escalation.reviewers) {
-        if !names.contains(name) {
+        if !names.iter().any(|known| is_same_person(known, name)) {
             names.push(name.clone());
         }
     }
     names
+}
+
+/// These names without their capitals, as the column `asked_people` has them.
+pub(super) fn people(names: &[String]) -> Vec<String> {
+    names.iter().map(|name| person(name)).collect()
 }
 
 /// Who may decide a pause at this moment.
@@ -144,38 +157,45 @@ async fn asked(tx: &mut PgConnection, tenant: &str, names: &[String]) -> Result<
     if names.is_empty() {
         return Ok(None);
     }
-    let (groups, people): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| name.starts_with('@'));
-    let mut asked: BTreeSet<String> = people.into_iter().cloned().collect();
-    if !groups.is_empty() {
-        let groups: Vec<&str> = groups.iter().map(|group| &group[1..]).collect();
-        let members: Vec<String> =
-            sqlx::query_scalar("select reviewer from review_group_member where tenant_id = $1 and name = any($2)")
-                .bind(tenant)
-                .bind(groups)
-                .fetch_all(tx)
-                .await?;
-        for member in members {
-            // Who is named in two ways is one person.
-            if !asked.iter().any(|name| is_same_person(name, &member)) {
-                asked.insert(member);
-            }
-        }
+    let (groups, named): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| name.starts_with('@'));
+    let groups: Vec<&str> = groups.iter().map(|group| &group[1..]).collect();
+    let members: Vec<String> = if groups.is_empty() {
+        vec![]
+    } else {
+        sqlx::query_scalar("select reviewer from review_group_member where tenant_id = $1 and name = any($2)")
+            .bind(tenant)
+            .bind(groups)
+            .fetch_all(tx)
+            .await?
+    };
+    // Who is named in two ways is one person.
+    let mut asked: BTreeMap<String, String> = BTreeMap::new();
+    for name in named.into_iter().chain(&members) {
+        asked.entry(person(name)).or_insert_with(|| name.clone());
     }
+    let asked = asked.into_values().collect();
     Ok(Some(asked))
 }
 
-/// Whether a policy asks for more people than there are; if so, of which stage, and how many there are.
+/// Whether a policy asks for more people than there are; if so, how many, and how many there are.
 async fn is_short(
     tx: &mut PgConnection,
     tenant: &str,
     execution: &str,
     policy: &Policy,
 ) -> Result<Option<(u32, usize)>> {
+    // Each decides once, so the stages up to each need as many different people as they require together.
+    let (mut required, mut able) = (0, BTreeSet::new());
     for stage in &policy.stages {
         let electorate = Electorate::of(tx, tenant, execution, policy, &stage.reviewers).await?;
-        let Some(able) = electorate.without(std::iter::empty()) else { continue };
-        if able.len() < stage.required as usize {
-            return Ok(Some((stage.required, able.len())));
+        let Some(people) = electorate.without(std::iter::empty()) else { continue };
+        if people.len() < stage.required as usize {
+            return Ok(Some((stage.required, people.len())));
+        }
+        required += stage.required;
+        able.extend(people.iter().map(|name| person(name)));
+        if able.len() < required as usize {
+            return Ok(Some((required, able.len())));
         }
     }
     Ok(None)

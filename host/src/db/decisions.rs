@@ -58,6 +58,8 @@ pub enum Decided {
     AlreadyVoted(Box<Vote>),
     /// The pause asks others.
     NotAsked(NotAsked),
+    /// The decision of somebody else is kept for a pause that is not open yet; another has to come when it is.
+    KeptForAnother,
     /// Too late: expired, withdrawn, or the execution has finished.
     Closed,
     NotFound,
@@ -192,6 +194,13 @@ impl Db {
             return self.keep_early(tx, new).await;
         };
         let mut ballot = new.ballot();
+        if pause.status == "early" && is_of_another(&pause, &ballot) {
+            return Ok(Decided::KeptForAnother);
+        }
+        // The vote that a pause has expired with was taken, too.
+        if pause.status == "expired" && !pause.votes.is_empty() && is_repeated(&pause, &ballot).await {
+            return Ok(Decided::Duplicate(pause));
+        }
         if matches!(pause.status.as_str(), "decided" | "early") {
             return Ok(if is_repeated(&pause, &ballot).await {
                 Decided::Duplicate(pause)
@@ -366,6 +375,14 @@ impl<'a> NewDecision<'a> {
             claimed: self.claimed,
             via: self.via,
         }
+    }
+}
+
+/// Whether an early decision is known to be somebody else's.
+fn is_of_another(early: &Pause, ballot: &Ballot<'_>) -> bool {
+    match (&early.reviewer, ballot.reviewer) {
+        (Some(one), Some(other)) => !is_same_person(one, other),
+        _ => false,
     }
 }
 

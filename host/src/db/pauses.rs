@@ -9,7 +9,7 @@ use super::claims::Claim;
 use super::decisions::mark_decided;
 use super::votes::{Ballot, Vote, Voted, cast, votes_of, votes_on};
 use super::{Db, Page, Result, audit};
-use crate::approval::Plan;
+use crate::approval::{Plan, person};
 use crate::audit::{Action, Actor, details};
 use crate::decision::{Form, Unfit};
 use crate::execution::pause_id;
@@ -100,7 +100,6 @@ pub struct Open {
 pub struct Filter<'a> {
     pub status: Option<&'a str>,
     pub execution: Option<&'a str>,
-    pub approval_request_id: Option<&'a str>,
     /// Only those at which this reviewer is asked, or whoever may decide.
     pub reviewer: Option<&'a str>,
     /// The last one of the page before: when it was opened, and its ids.
@@ -114,8 +113,9 @@ const COLUMNS: &str = "p.execution_id, p.approval_request_id, e.agent, e.functio
 
 /// The columns that a new pause fills in, beside its key and its status.
 pub(super) const NEW_COLUMNS: &str = "op, approval_request_url, title, payload, response_schema, choices, opened_at, \
-    expires_at, editable, feedback_required, default_decision, default_response, policy, asked, notify, timetable, next_at";
-const NEW_COLUMNS_COUNT: usize = 17;
+    expires_at, editable, feedback_required, default_decision, default_response, policy, asked, asked_people, \
+    notify, timetable, next_at";
+const NEW_COLUMNS_COUNT: usize = 18;
 
 /// Binds the values of `NEW_COLUMNS` for a pause, or nulls.
 macro_rules! bind_new {
@@ -136,6 +136,7 @@ macro_rules! bind_new {
             .bind(pause.and_then(|pause| pause.default_response.as_ref()))
             .bind(pause.and_then(|pause| pause.policy_text()))
             .bind(pause.map(|pause| pause.first_asked()))
+            .bind(pause.map(|pause| $crate::db::asked::people(&pause.first_asked())))
             .bind(pause.map(|pause| &pause.notify))
             .bind(pause.and_then(|pause| pause.timetable_text()))
             .bind(pause.and_then(|pause| pause.next()).map($crate::db::executions::timestamp))
@@ -188,6 +189,33 @@ impl Db {
         find(&mut connection, tenant, execution, approval_request_id).await
     }
 
+    /// The executions that have an open pause of this `approval_request_id`, the longest waiting first; at most `limit`.
+    pub async fn open_under(&self, tenant: &str, approval_request_id: &str, limit: i64) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar(
+            "select execution_id from pause
+             where tenant_id = $1 and approval_request_id = $2 and status = 'open'
+             order by opened_at, execution_id limit $3",
+        )
+        .bind(tenant)
+        .bind(approval_request_id)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// The `approval_request_id`s of the open pauses of an execution, in the order of asking; at most `limit`.
+    pub async fn open_of(&self, tenant: &str, execution: &str, limit: i64) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar(
+            "select approval_request_id from pause
+             where tenant_id = $1 and execution_id = $2 and status = 'open' order by op limit $3",
+        )
+        .bind(tenant)
+        .bind(execution)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// The pause of an execution that was closed last: decided, expired or withdrawn.
     pub async fn last_closed_pause(&self, tenant: &str, execution: &str) -> Result<Option<Pause>> {
         let text = format!(
@@ -200,28 +228,36 @@ impl Db {
 
     /// Oldest first; without a status, of every status.
     pub async fn list_pauses(&self, tenant: &str, filter: &Filter<'_>, limit: i64) -> Result<Page<Pause>> {
+        // Each with the conditions that its index needs: the list of open pauses must not read those of years.
+        let (status, at) = match filter.status {
+            Some("open") => ("p.status = 'open' and $2 = 'open'", "p.opened_at"),
+            Some(_) => ("p.status = $2", "coalesce(p.opened_at, p.decided_at)"),
+            None => ("$2::text is null", "coalesce(p.opened_at, p.decided_at)"),
+        };
+        let execution = if filter.execution.is_some() { "execution_id = $3" } else { "$3::text is null" };
+        let after = match filter.after {
+            Some(_) => format!("({at}, execution_id, p.approval_request_id) > ($4, $5, $6)"),
+            None => "$4::timestamptz is null and $5::text is null and $6::text is null".into(),
+        };
+        let asked = "(p.asked = '{}' or $7 = any(p.asked_people)
+                      or exists (select from review_group_member m
+                                 where m.tenant_id = $1 and m.person = $7 and '@' || m.name = any(p.asked)))";
+        let reviewer = if filter.reviewer.is_some() { asked } else { "$7::text is null" };
         let text = format!(
             "select {COLUMNS} from pause p join execution e using (tenant_id, execution_id)
-             where tenant_id = $1 and ($2::text is null or p.status = $2) and ($3::text is null or execution_id = $3)
-               and ($4::text is null or p.approval_request_id = $4)
-               and ($5::timestamptz is null
-                    or (coalesce(p.opened_at, p.decided_at), execution_id, p.approval_request_id) > ($5, $6, $7))
-               and ($9::text is null or p.asked = '{{}}' or lower($9) in (select lower(name) from unnest(p.asked) as name)
-                    or exists (select from review_group_member m
-                               where m.tenant_id = $1 and '@' || m.name = any(p.asked) and lower(m.reviewer) = lower($9)))
-             order by coalesce(p.opened_at, p.decided_at), execution_id, p.approval_request_id limit $8 + 1"
+             where tenant_id = $1 and {status} and {execution} and {after} and {reviewer}
+             order by {at}, execution_id, p.approval_request_id limit $8 + 1"
         );
         let mut connection = self.pool.acquire().await?;
         let mut items: Vec<Pause> = sqlx::query_as(sqlx::AssertSqlSafe(text))
             .bind(tenant)
             .bind(filter.status)
             .bind(filter.execution)
-            .bind(filter.approval_request_id)
             .bind(filter.after.map(|(time, _, _)| time))
             .bind(filter.after.map(|(_, execution, _)| execution))
             .bind(filter.after.map(|(_, _, name)| name))
+            .bind(filter.reviewer.map(person))
             .bind(limit)
-            .bind(filter.reviewer)
             .fetch_all(&mut *connection)
             .await?;
         add_votes(&mut connection, tenant, &mut items).await?;
@@ -256,7 +292,7 @@ pub(super) async fn find(
     Ok(Some(pause))
 }
 
-/// Gives each pause of a list its votes.
+/// Gives each pause of a list its votes, without what they say: a page of them would be hundreds of megabytes.
 async fn add_votes(connection: &mut PgConnection, tenant: &str, pauses: &mut [Pause]) -> Result<()> {
     let with_policy = || pauses.iter().filter(|pause| pause.policy.is_some());
     let executions: Vec<String> = with_policy().map(|pause| pause.execution_id.clone()).collect();
@@ -264,7 +300,7 @@ async fn add_votes(connection: &mut PgConnection, tenant: &str, pauses: &mut [Pa
     if names.is_empty() {
         return Ok(());
     }
-    for vote in votes_on(connection, tenant, &executions, &names).await? {
+    for vote in votes_on(connection, tenant, &executions, &names, false).await? {
         let same = |pause: &&mut Pause| {
             pause.execution_id == vote.execution_id && pause.approval_request_id == vote.approval_request_id
         };

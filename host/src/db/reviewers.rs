@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use super::asked::people;
 use super::{Db, Page, Result, audit};
+use crate::approval::person;
 use crate::audit::{Action, Actor, details};
 
 /// How much of the names that came or went one entry of the audit log holds, in bytes.
@@ -28,13 +30,14 @@ impl Db {
     pub async fn put_reviewer(&self, tenant: &str, reviewer: &str, email: &str, actor: &Actor<'_>) -> Result<Reviewer> {
         let mut tx = self.pool.begin().await?;
         let kept: Reviewer = sqlx::query_as(
-            "insert into reviewer (tenant_id, reviewer, email) values ($1, $2, $3)
-             on conflict (tenant_id, lower(reviewer)) do update set reviewer = excluded.reviewer, email = excluded.email
+            "insert into reviewer (tenant_id, reviewer, email, person) values ($1, $2, $3, $4)
+             on conflict (tenant_id, person) do update set reviewer = excluded.reviewer, email = excluded.email
              returning reviewer, email, created_at",
         )
         .bind(tenant)
         .bind(reviewer)
         .bind(email)
+        .bind(person(reviewer))
         .fetch_one(&mut *tx)
         .await?;
         audit::write(&mut tx, tenant, actor, Action::ReviewerChanged, &kept.reviewer, &details([])).await?;
@@ -43,36 +46,34 @@ impl Db {
     }
 
     pub async fn find_reviewer(&self, tenant: &str, reviewer: &str) -> Result<Option<Reviewer>> {
-        Ok(sqlx::query_as(
-            "select reviewer, email, created_at from reviewer where tenant_id = $1 and lower(reviewer) = lower($2)",
-        )
-        .bind(tenant)
-        .bind(reviewer)
-        .fetch_optional(&self.pool)
-        .await?)
+        Ok(sqlx::query_as("select reviewer, email, created_at from reviewer where tenant_id = $1 and person = $2")
+            .bind(tenant)
+            .bind(person(reviewer))
+            .fetch_optional(&self.pool)
+            .await?)
     }
 
     /// By name.
     pub async fn list_reviewers(&self, tenant: &str, after: Option<&str>, limit: i64) -> Result<Page<Reviewer>> {
         let items = sqlx::query_as(
             "select reviewer, email, created_at from reviewer
-             where tenant_id = $1 and ($2::text is null or lower(reviewer) > $2)
-             order by lower(reviewer) limit $3 + 1",
+             where tenant_id = $1 and ($2::text is null or person > $2)
+             order by person limit $3 + 1",
         )
         .bind(tenant)
         .bind(after)
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
-        Ok(Page::cut(items, limit, |last: &Reviewer| last.reviewer.to_lowercase()))
+        Ok(Page::cut(items, limit, |last: &Reviewer| person(&last.reviewer)))
     }
 
     /// False if there is none of this name.
     pub async fn remove_reviewer(&self, tenant: &str, reviewer: &str, actor: &Actor<'_>) -> Result<bool> {
         let mut tx = self.pool.begin().await?;
-        let done = sqlx::query("delete from reviewer where tenant_id = $1 and lower(reviewer) = lower($2)")
+        let done = sqlx::query("delete from reviewer where tenant_id = $1 and person = $2")
             .bind(tenant)
-            .bind(reviewer)
+            .bind(person(reviewer))
             .execute(&mut *tx)
             .await?;
         if done.rows_affected() == 0 {
@@ -105,12 +106,14 @@ impl Db {
         .fetch_all(&mut *tx)
         .await?;
         let added: Vec<String> = sqlx::query_scalar(
-            "insert into review_group_member (tenant_id, name, reviewer)
-             select $1, $2, member from unnest($3::text[]) as member on conflict do nothing returning reviewer",
+            "insert into review_group_member (tenant_id, name, reviewer, person)
+             select $1, $2, member, person from unnest($3::text[], $4::text[]) as member (member, person)
+             on conflict do nothing returning reviewer",
         )
         .bind(tenant)
         .bind(name)
         .bind(members)
+        .bind(people(members))
         .fetch_all(&mut *tx)
         .await?;
         let details = group_details(members.len(), &added, &removed);

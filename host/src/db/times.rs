@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::asked::with_escalated;
+use super::asked::{people, with_escalated};
 use super::executions::timestamp;
 use super::executions::wake;
 use super::pauses::Pause;
@@ -12,6 +12,12 @@ use super::votes::give_up_if_spent;
 use super::{Db, Result, retry};
 use crate::audit::Action;
 use crate::crash;
+
+/// For how many tenants one look finds what is due.
+const TENANTS_MAX: i64 = 10_000;
+
+/// Of how many pauses of one tenant the steps are taken before those of the next tenant.
+const OF_ONE_TENANT_MAX: i64 = 20;
 
 /// What was done of a batch of pauses.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +54,7 @@ impl Db {
         let count: i64 = sqlx::query_scalar(
             "with due as materialized (
                  select tenant_id, execution_id, approval_request_id from pause
-                 where status = 'open' and next_at <= clock_timestamp() and expires_at <= clock_timestamp()
+                 where status = 'open' and next_at <= statement_timestamp() and expires_at <= statement_timestamp()
                  order by next_at limit $1
              ), held as materialized (
                  select e.tenant_id, e.execution_id from execution e
@@ -95,17 +101,38 @@ impl Db {
     /// Of several that are due at once, because no host was there, the reminders are one.
     pub async fn take_due_steps(&self, limit: i64) -> Result<Done> {
         let due: Vec<Due> = sqlx::query_as(
-            "select tenant_id, execution_id, approval_request_id from pause
-             where status = 'open' and next_at <= clock_timestamp()
-               and (expires_at is null or expires_at > clock_timestamp())
-             order by next_at limit $1",
+            "with recursive tenants (tenant_id, place) as (
+                 (select tenant_id, 1::bigint from pause
+                  where status = 'open' and timetable is not null order by tenant_id limit 1)
+                 union all
+                 select (select p.tenant_id from pause p
+                         where p.status = 'open' and p.timetable is not null and p.tenant_id > t.tenant_id
+                         order by p.tenant_id limit 1), place + 1
+                 from tenants t where t.tenant_id is not null and place < $3
+             )
+             select p.tenant_id, p.execution_id, p.approval_request_id
+             from tenants t cross join lateral (
+                 select tenant_id, execution_id, approval_request_id from pause
+                 where tenant_id = t.tenant_id and status = 'open' and timetable is not null
+                   and next_at <= statement_timestamp() and (expires_at is null or expires_at > statement_timestamp())
+                 order by next_at limit $2
+             ) p limit $1",
         )
         .bind(limit)
+        .bind(OF_ONE_TENANT_MAX)
+        .bind(TENANTS_MAX)
         .fetch_all(&self.pool)
         .await?;
         let (is_full, mut count) = (due.len() as i64 >= limit, 0);
         for due in due {
-            count += u64::from(retry(|| self.take_steps(&due)).await?);
+            match retry(|| self.take_steps(&due)).await {
+                Ok(taken) => count += u64::from(taken),
+                // One that cannot be read must not hold up the others.
+                Err(error) => tracing::warn!(
+                    tenant.id = due.tenant_id, execution.id = due.execution_id, %error,
+                    "the steps of a pause could not be taken"
+                ),
+            }
         }
         if count > 0 {
             self.bell.ring();
@@ -155,7 +182,7 @@ impl Db {
         crash::point("before_step");
         sqlx::query(
             "update pause
-             set steps_done = $4, asked = $5,
+             set steps_done = $4, asked = $5, asked_people = $10,
                  notify = (select coalesce(array_agg(distinct name), '{}') from unnest(notify || $6::text[]) as name),
                  reminders_sent = reminders_sent + $7, escalations_done = escalations_done + $8,
                  next_at = least($9, expires_at)
@@ -170,9 +197,10 @@ impl Db {
         .bind(i32::from(escalations.len() < taken.len()))
         .bind(escalations.len() as i32)
         .bind(at(end))
+        .bind(people(&asked))
         .execute(&mut *tx)
         .await?;
-        if !steps[end..].iter().any(|step| step.escalation.is_some()) {
+        if !escalations.is_empty() && !steps[end..].iter().any(|step| step.escalation.is_some()) {
             let pause = Pause { asked: asked.clone(), ..pause };
             if give_up_if_spent(&mut tx, &due.tenant_id, &pause).await? {
                 wake(&mut tx, &due.tenant_id, &due.execution_id).await?;

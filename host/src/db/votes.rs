@@ -3,16 +3,14 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::asked::{Electorate, NotAsked, with_escalated};
+use super::Result;
+use super::asked::{Electorate, NotAsked, people, with_escalated};
 use super::decisions::is_same_json;
 use super::executions::unreadable;
 use super::pauses::{Pause, check};
-use super::{Result, audit};
-use crate::approval::{Cast, Policy, Standing, Step, VOTES_BYTES_MAX, is_same_person, standing};
-use crate::audit::{Action, Actor, details};
+use crate::approval::{Cast, Policy, Standing, Step, VOTES_BYTES_MAX, is_same_person, person, standing};
 use crate::crash;
 use crate::decision::Unfit;
-use crate::execution::pause_id;
 
 /// What one reviewer decided, as its row has it.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -57,9 +55,6 @@ pub(super) enum Voted {
     Unfit(Unfit),
 }
 
-const COLUMNS: &str = "execution_id, approval_request_id, reviewer, claimed, stage, decision, feedback, response, via, \
-    voted_at";
-
 /// The votes on pauses of one execution, oldest first.
 pub(super) async fn votes_of(
     connection: &mut PgConnection,
@@ -67,21 +62,24 @@ pub(super) async fn votes_of(
     execution: &str,
     names: &[String],
 ) -> Result<Vec<Vote>> {
-    votes_on(connection, tenant, &vec![execution.to_owned(); names.len()], names).await
+    votes_on(connection, tenant, &vec![execution.to_owned(); names.len()], names, true).await
 }
 
-/// The votes on pauses, each named by its execution and its `approval_request_id`, oldest first.
+/// The votes on pauses, each named by its execution and its `approval_request_id`, oldest first; with the feedback and the
+/// response, if they are wanted `in_full`.
 pub(super) async fn votes_on(
     connection: &mut PgConnection,
     tenant: &str,
     executions: &[String],
     names: &[String],
+    in_full: bool,
 ) -> Result<Vec<Vote>> {
     if names.is_empty() {
         return Ok(vec![]);
     }
+    let said = if in_full { "feedback, response" } else { "null as feedback, null as response" };
     let text = format!(
-        "select {COLUMNS} from vote
+        "select execution_id, approval_request_id, reviewer, claimed, stage, decision, {said}, via, voted_at from vote
          join unnest($2::text[], $3::text[]) as wanted (execution_id, approval_request_id)
              using (execution_id, approval_request_id)
          where tenant_id = $1 order by voted_at, reviewer"
@@ -99,9 +97,6 @@ pub(super) async fn votes_on(
 pub(super) async fn cast(tx: &mut PgConnection, tenant: &str, pause: &Pause, ballot: &Ballot<'_>) -> Result<Voted> {
     let Some(policy) = pause.policy()? else { return Ok(Voted::NotAsked(NotAsked::Others)) };
     let Some(reviewer) = ballot.reviewer else { return Ok(Voted::Unfit(Unfit::NoReviewer)) };
-    let checked = check(&pause.form(), ballot.decision, ballot.feedback, ballot.response).await;
-    let response = checked.as_ref().map_or(ballot.response, |response| response.as_deref());
-    let ballot = &Ballot { response, ..*ballot };
     if let Some(before) = pause.votes.iter().find(|vote| is_same_person(&vote.reviewer, reviewer)) {
         let is_same = is_same(before, ballot);
         return Ok(if is_same { Voted::Duplicate } else { Voted::Otherwise(Box::new(before.clone())) });
@@ -110,9 +105,10 @@ pub(super) async fn cast(tx: &mut PgConnection, tenant: &str, pause: &Pause, bal
     if let Err(why) = electorate.admit(reviewer, ballot.via) {
         return Ok(Voted::NotAsked(why));
     }
-    if let Err(unfit) = checked {
-        return Ok(Voted::Unfit(unfit));
-    }
+    let completed = match check(&pause.form(), ballot.decision, ballot.feedback, ballot.response).await {
+        Ok(response) => response,
+        Err(unfit) => return Ok(Voted::Unfit(unfit)),
+    };
     let bytes = |one: Option<&str>, other: Option<&str>| one.map_or(0, str::len) + other.map_or(0, str::len);
     let held: usize = pause.votes.iter().map(|vote| bytes(vote.feedback.as_deref(), vote.response.as_deref())).sum();
     if held + bytes(ballot.feedback, ballot.response) > VOTES_BYTES_MAX {
@@ -122,7 +118,7 @@ pub(super) async fn cast(tx: &mut PgConnection, tenant: &str, pause: &Pause, bal
     crash::point("during_decide");
     count(tx, tenant, pause, &policy, electorate, Cast { reviewer, decision: ballot.decision }).await.map(|counted| {
         match counted {
-            Counted::Decides => Voted::Decides(ballot.response.map(Into::into)),
+            Counted::Decides => Voted::Decides(completed),
             Counted::Open => Voted::Recorded,
             Counted::GivenUp => Voted::GivenUp,
         }
@@ -169,21 +165,16 @@ async fn count(
     let Some(stage) = stage_of(next) else { return Ok(Counted::Decides) };
     let names = with_escalated(&stage.reviewers, &steps, pause.steps_done);
     advance(tx, tenant, pause, next, &names).await?;
-    let voters = pause.votes.iter().map(|vote| vote.reviewer.as_str()).chain([last.reviewer]);
-    let left = Electorate::of(tx, tenant, &pause.execution_id, policy, &names).await?.without(voters);
-    if !more_to_come && left.is_some_and(|left| left.len() < stage.required as usize) {
-        give_up(tx, tenant, pause).await?;
-        return Ok(Counted::GivenUp);
-    }
     Ok(Counted::Open)
 }
 
-/// Lets a pause expire if all whom its stage asks have voted, and nobody else will be asked. Whether it has.
+/// Lets a pause expire if all whom its stage asks have voted, and nothing came of it. Whether it has.
 pub(super) async fn give_up_if_spent(tx: &mut PgConnection, tenant: &str, pause: &Pause) -> Result<bool> {
     let Some(policy) = pause.policy()? else { return Ok(false) };
     let electorate = Electorate::of(tx, tenant, &pause.execution_id, &policy, &pause.asked).await?;
+    let has_votes = pause.votes.iter().any(|vote| vote.stage == pause.stage);
     let left = electorate.without(pause.votes.iter().map(|vote| vote.reviewer.as_str()));
-    if !left.is_some_and(|left| left.is_empty()) {
+    if !has_votes || !left.is_some_and(|left| left.is_empty()) {
         return Ok(false);
     }
     give_up(tx, tenant, pause).await?;
@@ -193,8 +184,8 @@ pub(super) async fn give_up_if_spent(tx: &mut PgConnection, tenant: &str, pause:
 async fn keep(tx: &mut PgConnection, tenant: &str, pause: &Pause, reviewer: &str, ballot: &Ballot<'_>) -> Result<()> {
     sqlx::query(
         "insert into vote (tenant_id, execution_id, approval_request_id, reviewer, claimed, stage, decision, feedback,
-                           response, via)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                           response, via, person)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(tenant)
     .bind(&pause.execution_id)
@@ -206,6 +197,7 @@ async fn keep(tx: &mut PgConnection, tenant: &str, pause: &Pause, reviewer: &str
     .bind(ballot.feedback)
     .bind(ballot.response)
     .bind(ballot.via)
+    .bind(person(reviewer))
     .execute(tx)
     .await?;
     Ok(())
@@ -213,7 +205,7 @@ async fn keep(tx: &mut PgConnection, tenant: &str, pause: &Pause, reviewer: &str
 
 async fn advance(tx: &mut PgConnection, tenant: &str, pause: &Pause, stage: i32, asked: &[String]) -> Result<()> {
     sqlx::query(
-        "update pause set stage = $4, asked = $5
+        "update pause set stage = $4, asked = $5, asked_people = $6
          where tenant_id = $1 and execution_id = $2 and approval_request_id = $3",
     )
     .bind(tenant)
@@ -221,21 +213,17 @@ async fn advance(tx: &mut PgConnection, tenant: &str, pause: &Pause, stage: i32,
     .bind(&pause.approval_request_id)
     .bind(stage)
     .bind(asked)
+    .bind(people(asked))
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Lets a pause expire now, because nobody can decide it any more.
+/// Lets a pause expire now, because all have voted and nothing came of it. Without its default decision: that is for when
+/// nobody decides in time, and here it would pass over what people have said.
 async fn give_up(tx: &mut PgConnection, tenant: &str, pause: &Pause) -> Result<()> {
-    if let Some(decision) = &pause.default_decision {
-        let subject = pause_id(&pause.execution_id, &pause.approval_request_id);
-        let details = details([("decision", decision.as_str().into())]);
-        audit::write(tx, tenant, &Actor::HOST, Action::PauseExpired, &subject, &details).await?;
-    }
     sqlx::query(
-        "update pause set status = 'expired', decision = default_decision, response = default_response,
-                          decided_at = clock_timestamp(), next_at = null
+        "update pause set status = 'expired', decided_at = clock_timestamp(), next_at = null
          where tenant_id = $1 and execution_id = $2 and approval_request_id = $3 and status = 'open'",
     )
     .bind(tenant)

@@ -225,7 +225,7 @@ async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQu
         return Err(Error::invalid("`reviewer` is no name of a reviewer"));
     }
     let execution = query.execution.as_deref();
-    let filter = Filter { status, execution, approval_request_id: None, reviewer, after: after.transpose()? };
+    let filter = Filter { status, execution, reviewer, after: after.transpose()? };
     let page = app.db.list_pauses(&caller.tenant, &filter, limit(query.limit)?).await?;
     Ok(Json(Pauses { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
 }
@@ -343,6 +343,11 @@ pub(super) fn outcome(decided: Decided) -> Result<Json<Outcome>> {
             let voted = serde_json::to_value(Vote::from(*vote)).unwrap_or_default();
             let why = "this reviewer has voted otherwise on this pause before; the first vote stands";
             Err(Error::Conflict("already_voted", why.into(), Some(Box::new(("voted", voted)))))
+        }
+        Decided::KeptForAnother => {
+            let why =
+                "this pause is not open yet, and holds the decision of another reviewer; send this one when it is";
+            Err(Error::Conflict("not_open_yet", why.into(), None))
         }
         Decided::NotAsked(NotAsked::Others) => {
             let why = "this pause asks others to decide at this stage; its `asked` says whom";

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use utoipa_axum::router::OpenApiRouter;
@@ -19,7 +19,6 @@ use super::pauses::{Checked, Outcome, check, outcome};
 use crate::approval::{REVIEWER_BYTES_MAX, is_reviewer};
 use crate::audit::{Actor, Who};
 use crate::db::decisions::{Delivery, NewDecision};
-use crate::db::pauses::{Filter, Pause};
 use crate::execution::{is_approval_request_id, is_execution_id, is_tenant, pause_id, split_pause_id};
 use crate::master_key::Unreadable;
 use crate::signature::{self, Headers, Invalid, Secret};
@@ -183,17 +182,18 @@ async fn only_open(app: &App, tenant: &str, name: &str) -> Result<(String, Strin
     if !is_approval_request_id(name) {
         return Err(Error::no_pause());
     }
-    let filter = Filter { status: Some("open"), approval_request_id: Some(name), ..Filter::default() };
-    let mut open = app.db.list_pauses(tenant, &filter, CANDIDATES_SHOWN).await?.items;
-    match open.len() {
+    let mut executions = app.db.open_under(tenant, name, CANDIDATES_SHOWN).await?;
+    match executions.len() {
         0 => Err(Error::no_pause()),
-        1 => Ok((open.remove(0).execution_id, name.into())),
-        _ => Err(ambiguous("several open pauses bear this approval_request_id; name one by `pause_id`", &open)),
+        1 => Ok((executions.remove(0), name.into())),
+        _ => {
+            let ids = executions.iter().map(|execution| pause_id(execution, name));
+            Err(ambiguous("several open pauses bear this approval_request_id; name one by `pause_id`", ids))
+        }
     }
 }
 
 /// The error for a decision that could be for any of these pauses.
-pub(super) fn ambiguous(why: &str, open: &[Pause]) -> Error {
-    let ids = open.iter().map(|pause| json!(pause_id(&pause.execution_id, &pause.approval_request_id)));
-    Error::Conflict("ambiguous_pause", why.into(), Some(Box::new(("candidates", ids.collect()))))
+pub(super) fn ambiguous(why: &str, ids: impl Iterator<Item = String>) -> Error {
+    Error::Conflict("ambiguous_pause", why.into(), Some(Box::new(("candidates", ids.map(Value::from).collect()))))
 }

@@ -10,8 +10,8 @@ use super::super::extract::{Json, Path, Query};
 use super::super::webhooks::{CANDIDATES_SHOWN, ambiguous};
 use super::{AgentFieldError, App, Bearer, Decision, Error, In, Processed, Result, body, time};
 use crate::api_key::Action;
-use crate::db::pauses::{Filter, Pause};
-use crate::execution::{is_approval_request_id, is_execution_id, split_pause_id};
+use crate::db::pauses::Pause;
+use crate::execution::{is_approval_request_id, is_execution_id, pause_id, split_pause_id};
 
 /// What became of an approval request.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -171,13 +171,15 @@ async fn meant(app: &App, tenant: &str, execution: &str, named: Option<&str>) ->
         let pause = app.db.find_pause(tenant, execution, name_in(execution, named)?).await?;
         return pause.ok_or_else(Error::no_pause);
     }
-    let mut open = open_of(app, tenant, execution).await?;
+    let open = app.db.open_of(tenant, execution, CANDIDATES_SHOWN).await?;
     if open.len() > 1 {
         let why = "this execution has several open pauses; name one by `approval_request_id`";
-        return Err(ambiguous(why, &open));
+        return Err(ambiguous(why, open.iter().map(|name| pause_id(execution, name))));
     }
-    if let Some(only) = open.pop() {
-        return Ok(only);
+    if let Some(only) = open.first()
+        && let Some(pause) = app.db.find_pause(tenant, execution, only).await?
+    {
+        return Ok(pause);
     }
     if let Some(last) = app.db.last_closed_pause(tenant, execution).await? {
         return Ok(last);
@@ -185,12 +187,6 @@ async fn meant(app: &App, tenant: &str, execution: &str, named: Option<&str>) ->
     app.db.find_execution(tenant, execution).await?.ok_or_else(Error::no_execution)?;
     let why = "this execution has no pause yet; to decide one early, name it by `approval_request_id`";
     Err(Error::NotFound("pause_not_found", why.into()))
-}
-
-/// Its open pauses, oldest first, as many as candidates are shown.
-pub(super) async fn open_of(app: &App, tenant: &str, execution: &str) -> Result<Vec<Pause>, Error> {
-    let filter = Filter { status: Some("open"), execution: Some(execution), ..Filter::default() };
-    Ok(app.db.list_pauses(tenant, &filter, CANDIDATES_SHOWN).await?.items)
 }
 
 /// The name of a pause of this execution, which a client may give as the pause's id.

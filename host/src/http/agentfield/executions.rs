@@ -11,7 +11,7 @@ use super::super::JSON_BODY_BYTES_MAX;
 use super::super::auth::Caller;
 use super::super::executions::{WAIT_MAX, begin, end, idempotency_key, preferred_wait, wait_until_finished};
 use super::super::extract::{self, Json, Path, document, raw};
-use super::approvals::{open_of, status};
+use super::approvals::status;
 use super::{AgentFieldError, App, Bearer, Error, In, Result, body, time};
 use crate::api_key::Action;
 use crate::db::executions;
@@ -262,7 +262,7 @@ async fn find(app: &App, caller: &Caller, id: &str) -> Result<ExecutionStatus, E
     };
     let may_pause = !row.status.0.is_finished() && caller.may(Action::SeePauses).is_ok();
     let mut found = ExecutionStatus::new(row, run_id);
-    if may_pause && let Some(pause) = open_of(app, &caller.tenant, id).await?.into_iter().next() {
+    if may_pause && let Some(pause) = first_open(app, &caller.tenant, id).await? {
         found.approval_status = Some(status(&pause).to_owned());
         found.approval_request_id = Some(pause.approval_request_id);
         found.approval_request_url = pause.approval_request_url;
@@ -279,4 +279,11 @@ fn respond(code: StatusCode, id: &str, run_id: &str, body: impl IntoResponse) ->
         }
     }
     response
+}
+
+/// The first of an execution's open pauses, in the order of asking.
+async fn first_open(app: &App, tenant: &str, execution: &str) -> Result<Option<crate::db::pauses::Pause>, Error> {
+    let open = app.db.open_of(tenant, execution, 1).await?;
+    let Some(name) = open.first() else { return Ok(None) };
+    Ok(app.db.find_pause(tenant, execution, name).await?)
 }
