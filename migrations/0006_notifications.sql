@@ -74,12 +74,14 @@ create table delivery (
 -- As the executions' table: each row is updated a few times, and then never again.
 with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 
--- The queue: for whom there is something to do, what of it is due; and when the next of all is. Only the last is not led
--- by tenant_id, as `execution_due`.
-create index delivery_pending on delivery (tenant_id, next_at) where state = 'pending';
+-- The queue: for whom there is something to do, an endpoint or, as '', all reviewers, and what of it is due; and when the
+-- next of all is. Only the last is not led by tenant_id, as `execution_due`.
+create index delivery_pending on delivery (tenant_id, coalesce(endpoint, ''), next_at) where state = 'pending';
 create index delivery_due on delivery (next_at) where state = 'pending';
 create index delivery_settled_first on delivery (settled_at) where state <> 'pending';
 create index delivery_of_endpoint on delivery (tenant_id, endpoint, delivery_id);
+-- Most are delivered, so a list of the others needs its own.
+create index delivery_by_state on delivery (tenant_id, state, delivery_id) where state <> 'delivered';
 create index delivery_of_notification on delivery (tenant_id, notification_id);
 
 -- What came of each try.

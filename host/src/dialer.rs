@@ -34,6 +34,9 @@ const IDLE_MAX: usize = 4;
 /// The addresses that a name has.
 type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
 
+/// Whether an address is one of this machine.
+type IsOwn = fn(IpAddr) -> bool;
+
 /// Sends requests. Cheap to clone.
 #[derive(Clone)]
 pub struct Dialer {
@@ -53,11 +56,11 @@ pub struct Answer {
 
 impl Dialer {
     pub fn new(rules: Rules) -> anyhow::Result<Self> {
-        Self::with(rules, look_up)
+        Self::with(rules, look_up, is_this_machine)
     }
 
-    fn with(rules: Rules, lookup: Lookup) -> anyhow::Result<Self> {
-        let guard = Guard { rules: Arc::new(rules), lookup };
+    fn with(rules: Rules, lookup: Lookup, is_own: IsOwn) -> anyhow::Result<Self> {
+        let guard = Guard { rules: Arc::new(rules), lookup, is_own };
         let client = Client::builder()
             .dns_resolver(guard.clone())
             .redirect(redirect::Policy::none())
@@ -76,7 +79,7 @@ impl Dialer {
 
     /// Whether an endpoint may have this address, as far as can be told now.
     pub async fn check(&self, address: &str) -> Result<(), Refused> {
-        let url = self.guard.rules.read(address)?;
+        let url = self.guard.read(address)?;
         let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
         let port = url.port_or_known_default();
         let looked_up = tokio::time::timeout(CONNECT_TIMEOUT, self.guard.resolve_all(name, port)).await;
@@ -92,7 +95,7 @@ impl Dialer {
     /// Why there is no answer. Does not show the address, which may be a secret.
     pub async fn post(&self, address: &str, headers: HeaderMap, body: String) -> Result<Answer, String> {
         // Again, because a literal address is never looked up, and the rules may have changed since it was kept.
-        let url: Url = self.guard.rules.read(address).map_err(|why| format!("refused: {why}"))?;
+        let url: Url = self.guard.read(address).map_err(|why| format!("refused: {why}"))?;
         let request = self.client.post(url).headers(headers).header("content-type", "application/json").body(body);
         let mut response = request.send().await.map_err(describe)?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
@@ -107,9 +110,28 @@ impl Dialer {
 struct Guard {
     rules: Arc<Rules>,
     lookup: Lookup,
+    is_own: IsOwn,
 }
 
 impl Guard {
+    /// Reads an endpoint's address, and refuses one of this machine that stands in place of a name.
+    fn read(&self, text: &str) -> Result<Url, Refused> {
+        let url = self.rules.read(text)?;
+        match url.host() {
+            Some(Host::Ipv4(ip)) => self.refuse_own(ip.into())?,
+            Some(Host::Ipv6(ip)) => self.refuse_own(ip.into())?,
+            Some(Host::Domain(_)) | None => {}
+        }
+        Ok(url)
+    }
+
+    fn refuse_own(&self, ip: IpAddr) -> Result<(), Refused> {
+        if !self.rules.allow_private && (self.is_own)(ip) {
+            return Err(Refused::Denied(ip, "this machine's own address"));
+        }
+        Ok(())
+    }
+
     /// All addresses of a name, if each of them may be dialled.
     async fn resolve_all(&self, name: &str, port: Option<u16>) -> Result<Vec<SocketAddr>, Refused> {
         let unresolved = |why: String| Refused::Unresolved(name.into(), why);
@@ -119,9 +141,7 @@ impl Guard {
         }
         for address in &found {
             self.rules.check(address.ip(), port)?;
-            if !self.rules.allow_private && is_this_machine(address.ip()) {
-                return Err(Refused::Denied(address.ip(), "this machine's own address"));
-            }
+            self.refuse_own(address.ip())?;
         }
         Ok(found)
     }
@@ -142,7 +162,7 @@ fn look_up(name: String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
     Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
 }
 
-/// Whether an address is one of this machine: then a socket can be bound to it.
+/// By whether a socket can be bound to it.
 fn is_this_machine(ip: IpAddr) -> bool {
     // Of nobody, so that binding to it says that this system binds to anything.
     const NOBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -227,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_has_become_private_is_refused_when_it_is_dialled() {
-        let dialer = Dialer::with(Rules::default(), rebinding).unwrap();
+        let dialer = Dialer::with(Rules::default(), rebinding, is_this_machine).unwrap();
         assert_eq!(dialer.check("https://hooks.example/").await, Ok(()));
         let failed = dialer.post("https://hooks.example/secret", HeaderMap::new(), String::new()).await.unwrap_err();
         assert!(failed.contains("127.0.0.1 is a loopback address"), "{failed}");
@@ -236,9 +256,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_of_which_one_address_is_private_or_that_has_none_is_refused() {
-        let dialer = Dialer::with(Rules::default(), mixed).unwrap();
+        let dialer = Dialer::with(Rules::default(), mixed, is_this_machine).unwrap();
         assert!(matches!(dialer.check("https://hooks.example/").await, Err(Refused::Denied(..))));
-        let dialer = Dialer::with(Rules::default(), unknown).unwrap();
+        let dialer = Dialer::with(Rules::default(), unknown, is_this_machine).unwrap();
         assert!(matches!(dialer.check("https://hooks.example/").await, Err(Refused::Unresolved(..))));
     }
 
@@ -249,6 +269,21 @@ mod tests {
             let failed = dialer.post(address, HeaderMap::new(), String::new()).await.unwrap_err();
             assert!(failed.contains("is a loopback address"), "{address}: {failed}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_public_address_of_this_machine_is_refused_in_place_of_a_name_too() {
+        let is_own: IsOwn = |ip| ["1.1.1.1", "2606:4700::1111"].contains(&ip.to_string().as_str());
+        let dialer = Dialer::with(Rules::default(), look_up, is_own).unwrap();
+        for address in ["https://1.1.1.1/", "https://[2606:4700::1111]/"] {
+            let refused = dialer.check(address).await.unwrap_err();
+            assert!(refused.to_string().contains("this machine's own address"), "{address}: {refused}");
+            let failed = dialer.post(address, HeaderMap::new(), String::new()).await.unwrap_err();
+            assert!(failed.contains("this machine's own address"), "{address}: {failed}");
+        }
+        assert!(dialer.check("https://1.0.0.1/").await.is_ok());
+        let development = Rules { allow_private: true, ..Rules::default() };
+        assert!(Dialer::with(development, look_up, is_own).unwrap().check("https://1.1.1.1/").await.is_ok());
     }
 
     #[test]

@@ -17,8 +17,13 @@ pub const EVENTS: [&str; 10] = [
 /// How many endpoints a tenant has. Each event is written once for each of them.
 pub const ENDPOINTS_MAX: i64 = 64;
 
-/// How many members a group has, and how many reviewers and groups of a tenant are kept.
+/// How many members a group has.
 pub const MEMBERS_MAX: usize = 256;
+
+/// How many reviewers with an address, and how many groups, of a tenant are kept. Whoever finds out whom a pause asks
+/// looks through them.
+pub const REVIEWERS_MAX: i64 = 10_000;
+pub const GROUPS_MAX: i64 = 1_000;
 
 /// How often one delivery is tried in all, so that its log has an end.
 pub const ATTEMPTS_MAX: i32 = 100;

@@ -8,24 +8,26 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Actor;
 use crate::crash;
-use crate::db::outbox::{Due, Next, Tried};
+use crate::db::outbox::{CLAIM_MAX, Due, FORGET_MAX, LANES_MAX, Lane, Next, Tried};
 use crate::db::{self, Db};
 use crate::dialer::Dialer;
 use crate::link::{self, Links};
 use crate::master_key::MasterKeys;
 use crate::metrics;
+use crate::notification::ATTEMPTS_MAX;
 use crate::random;
 
 pub mod letter;
 pub mod mail;
 mod message;
 mod schedule;
+mod share;
 mod slack;
 mod webhook;
 
@@ -35,10 +37,8 @@ use mail::Mailer;
 const POLL: Duration = Duration::from_millis(500);
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// How many deliveries of one tenant are under way at once, so that one whose receivers hang holds up nobody else; and
-/// how many of all.
-const PER_TENANT_MAX: i64 = 4;
-const IN_FLIGHT_MAX: usize = 64;
+/// How many deliveries are under way at once; `share` says how many of each tenant.
+const IN_FLIGHT_MAX: usize = CLAIM_MAX;
 
 /// How long no other host tries what this one has claimed: longer than any try takes.
 const LEASE: Duration = Duration::from_secs(30);
@@ -90,35 +90,30 @@ impl Outcome {
     }
 }
 
-/// What is under way, by tenant, and where the next look begins.
+/// What is under way, and the lane after which the next look begins; at the first one if none.
 #[derive(Default)]
 struct InFlight {
-    tasks: JoinSet<String>,
-    by_tenant: HashMap<String, i64>,
-    after: String,
+    tasks: JoinSet<()>,
+    lanes: HashMap<Id, Lane>,
+    after: Option<Lane>,
 }
 
 impl InFlight {
-    fn ended(&mut self, tenant: &str) {
-        if let Some(count) = self.by_tenant.get_mut(tenant) {
-            *count -= 1;
-            if *count <= 0 {
-                self.by_tenant.remove(tenant);
+    fn ended(&mut self, ended: &Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => *id,
+            Err(error) => {
+                tracing::error!(%error, "a delivery ended in a panic");
+                error.id()
             }
-        }
+        };
+        self.lanes.remove(&id);
     }
 
     /// Takes away all that have ended.
     fn reap(&mut self) {
-        while let Some(ended) = self.tasks.try_join_next() {
-            // A task that panicked is logged by its panic; which tenant's it was is only known of the others.
-            match ended {
-                Ok(tenant) => self.ended(&tenant),
-                Err(error) => tracing::error!(%error, "a delivery ended in a panic"),
-            }
-        }
-        if self.tasks.is_empty() {
-            self.by_tenant.clear();
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.ended(&ended);
         }
     }
 }
@@ -128,12 +123,8 @@ impl Outbox {
     pub async fn run(self, stop: CancellationToken) {
         let mut flight = InFlight::default();
         let mut bell = self.db.bell().listen();
-        let mut forgot = Instant::now();
+        let forgetting = tokio::spawn(self.clone().forget_until(stop.clone()));
         while !stop.is_cancelled() {
-            if forgot.elapsed() >= FORGET_EVERY {
-                forgot = Instant::now();
-                self.forget().await;
-            }
             let wait = match self.start(&mut flight).await {
                 Ok(wait) => wait,
                 Err(error) => {
@@ -142,10 +133,7 @@ impl Outbox {
                 }
             };
             tokio::select! {
-                Some(ended) = flight.tasks.join_next() => match ended {
-                    Ok(tenant) => flight.ended(&tenant),
-                    Err(error) => tracing::error!(%error, "a delivery ended in a panic"),
-                },
+                Some(ended) = flight.tasks.join_next_with_id() => flight.ended(&ended),
                 () = async { bell.wait(wait).await; tokio::time::sleep(SETTLE).await } => {}
                 () = stop.cancelled() => {}
             }
@@ -153,6 +141,7 @@ impl Outbox {
         let drained = async { while flight.tasks.join_next().await.is_some() {} };
         let _ = timeout(DRAIN, drained).await;
         flight.tasks.shutdown().await;
+        let _ = forgetting.await;
         if let Err(error) = self.db.free_deliveries(&self.host).await {
             tracing::warn!(%error, "what this host was delivering could not be given back; its claims will run out");
         }
@@ -165,37 +154,40 @@ impl Outbox {
         if room == 0 {
             return Ok(POLL);
         }
-        let busy: Vec<(String, i64)> =
-            flight.by_tenant.iter().map(|(tenant, count)| (tenant.clone(), *count)).collect();
         crash::point("before_outbox_claim");
-        let claim = self.db.claim_deliveries(&self.host, &flight.after, &busy, PER_TENANT_MAX, room as i64, LEASE);
-        let due = claim.await?;
-        let is_round = flight.after.is_empty();
-        // Who was not served for want of room comes first at the next look; after the last tenant, the first.
-        flight.after =
-            if due.len() == room { due.last().map(|due| due.tenant_id.clone()) } else { None }.unwrap_or_default();
+        let is_round = flight.after.is_none();
+        let waiting = self.db.lanes(flight.after.as_ref()).await?;
+        let running: Vec<&Lane> = flight.lanes.values().collect();
+        let shares = share::share(&waiting, &running, room);
+        let last = waiting.last().filter(|_| waiting.len() == LANES_MAX).map(|waiting| &waiting.lane);
+        let due = match &shares.lanes[..] {
+            [] => vec![],
+            lanes => self.db.claim_deliveries(&self.host, lanes, LEASE).await?,
+        };
+        flight.after = shares.cut.or(last).cloned();
         let none = due.is_empty();
-        for mut due in due {
-            // Whoever is told of a pause may not decide it by a link that its agent has shown to somebody else.
-            if let Cow::Owned(redacted) = link::redact(&due.body) {
-                due.body = redacted;
-            }
-            let (outbox, tenant) = (self.clone(), due.tenant_id.clone());
-            *flight.by_tenant.entry(tenant.clone()).or_default() += 1;
-            flight.tasks.spawn(async move {
-                crash::point("after_outbox_claim");
-                outbox.deliver(&due).await;
-                tenant
-            });
-        }
-        if !is_round {
+        due.into_iter().for_each(|due| self.spawn(due, flight));
+        if flight.tasks.len() < IN_FLIGHT_MAX && (flight.after.is_some() || (!is_round && !none)) {
             return Ok(Duration::ZERO);
         }
         if !none || !flight.tasks.is_empty() {
-            // What is due of a tenant that has its share is begun as soon as one of those has ended.
+            // What is due in a lane that has its share is begun as soon as one of those has ended.
             return Ok(POLL);
         }
         Ok(self.db.next_delivery_due().await?.unwrap_or(POLL).min(POLL))
+    }
+
+    fn spawn(&self, mut due: Due, flight: &mut InFlight) {
+        // Whoever is told of a pause may not decide it by a link that its agent has shown to somebody else.
+        if let Cow::Owned(redacted) = link::redact(&due.body) {
+            due.body = redacted;
+        }
+        let (outbox, lane) = (self.clone(), due.lane());
+        let task = flight.tasks.spawn(async move {
+            crash::point("after_outbox_claim");
+            outbox.deliver(&due).await;
+        });
+        flight.lanes.insert(task.id(), lane);
     }
 
     async fn deliver(&self, due: &Due) {
@@ -208,6 +200,7 @@ impl Outbox {
             Sent::Delivered => (Next::Delivered, "delivered"),
             Sent::Refused => (Next::Failed, "failed"),
             Sent::Gone => (Next::Failed, "gone"),
+            Sent::Failed(_) if due.attempts >= ATTEMPTS_MAX => (Next::Failed, "failed"),
             Sent::Failed(retry_after) => match schedule::next(failures, retry_after, random::chance(), haste()) {
                 Some(wait) => (Next::After(wait), "retried"),
                 None => (Next::Failed, "failed"),
@@ -238,6 +231,9 @@ impl Outbox {
     }
 
     async fn send(&self, due: &Due) -> Outcome {
+        if due.attempts > ATTEMPTS_MAX {
+            return Outcome::new(Sent::Refused, format!("it was tried {ATTEMPTS_MAX} times, the last without an end"));
+        }
         if due.reviewer.is_some() {
             return mail::to_reviewer(self, due).await;
         }
@@ -270,11 +266,35 @@ impl Outbox {
         }
     }
 
+    /// Forgets old deliveries from time to time, beside what is sent, until `stop`.
+    async fn forget_until(self, stop: CancellationToken) {
+        let forgetting = async {
+            loop {
+                self.forget().await;
+                tokio::time::sleep(FORGET_EVERY).await;
+            }
+        };
+        stop.run_until_cancelled(forgetting).await;
+    }
+
     async fn forget(&self) {
-        match self.db.forget_deliveries(KEPT_FOR).await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "forgot old deliveries"),
-            Err(error) => tracing::warn!(%error, "old deliveries could not be forgotten"),
+        let mut count = 0;
+        loop {
+            match self.db.forget_deliveries(KEPT_FOR).await {
+                Ok(gone) => {
+                    count += gone;
+                    if gone < FORGET_MAX {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "old deliveries could not be forgotten");
+                    break;
+                }
+            }
+        }
+        if count > 0 {
+            tracing::info!(count, "forgot old deliveries");
         }
     }
 }

@@ -301,6 +301,33 @@ impl Db {
         Ok(true)
     }
 
+    /// Whether a reviewer's address may be kept: it already is, or less than `max` are. What comes at the same moment is
+    /// not counted, so that nobody waits for anybody.
+    pub async fn may_keep_reviewer(&self, tenant: &str, reviewer: &str, max: i64) -> Result<bool> {
+        Ok(sqlx::query_scalar(
+            "select exists (select from reviewer where tenant_id = $1 and lower(reviewer) = lower($2))
+                 or (select count(*) from reviewer where tenant_id = $1) < $3",
+        )
+        .bind(tenant)
+        .bind(reviewer)
+        .bind(max)
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// The same of a group.
+    pub async fn may_keep_group(&self, tenant: &str, name: &str, max: i64) -> Result<bool> {
+        Ok(sqlx::query_scalar(
+            "select exists (select from review_group where tenant_id = $1 and name = $2)
+                 or (select count(*) from review_group where tenant_id = $1) < $3",
+        )
+        .bind(tenant)
+        .bind(name)
+        .bind(max)
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
     /// The endpoints that a new pause names and that do not exist, as a sentence; none if all do, or it was opened.
     pub(super) async fn missing_endpoints(&self, claim: &Claim, pause: &NewPause) -> Result<Option<String>> {
         let names: Vec<&str> = pause.notify.iter().map(String::as_str).chain(pause.plan.endpoints()).collect();

@@ -8,11 +8,40 @@ use uuid::Uuid;
 
 use super::{Db, Result};
 
-/// For how many tenants one look finds what is due.
-const TENANTS_MAX: i64 = 1_000;
+/// How many lanes one look finds, so that it ends soon.
+pub const LANES_MAX: usize = 1_000;
+
+/// How many deliveries of one lane, and of all, one claim takes. They stand in the statement, so that it is planned for
+/// few.
+pub const LANE_MAX: usize = 2;
+pub const CLAIM_MAX: usize = 64;
 
 /// How many deliveries are forgotten in one transaction.
-const FORGET_MAX: i64 = 1_000;
+pub const FORGET_MAX: u64 = 1_000;
+
+/// Deliveries that wait for each other: those to one endpoint, or to all reviewers, of one tenant.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Lane {
+    pub tenant_id: String,
+    /// The endpoint's name; empty for the reviewers.
+    pub recipient: String,
+}
+
+impl Lane {
+    pub fn is_reviewers(&self) -> bool {
+        self.recipient.is_empty()
+    }
+}
+
+/// A lane in which deliveries wait.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Waiting {
+    #[sqlx(flatten)]
+    pub lane: Lane,
+    /// When its next is due.
+    pub next_at: DateTime<Utc>,
+    pub is_due: bool,
+}
 
 /// A delivery that this host is to try now, and all that it takes.
 #[derive(Debug, sqlx::FromRow)]
@@ -21,6 +50,8 @@ pub struct Due {
     pub delivery_id: String,
     pub notification_id: String,
     pub claim: Uuid,
+    /// How often it was tried in all, this time among it.
+    pub attempts: i32,
     /// Its place in the schedule, from 0.
     pub tries: i32,
     pub r#type: String,
@@ -40,6 +71,12 @@ pub struct Due {
     /// Of the pause that it is about, as it is now.
     pub pause_status: Option<String>,
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Due {
+    pub fn lane(&self) -> Lane {
+        Lane { tenant_id: self.tenant_id.clone(), recipient: self.endpoint.clone().unwrap_or_default() }
+    }
 }
 
 /// What came of a try.
@@ -68,50 +105,73 @@ pub struct Backlog {
 }
 
 impl Db {
-    /// Takes up to `limit` deliveries that are due, so that no other host tries them for the time of the lease; of each
-    /// tenant no more than `per_tenant`, less what `busy` says is under way, beginning with the tenant after `after`.
+    /// The lanes after this one in which deliveries wait, at most `LANES_MAX`, by tenant.
+    ///
+    /// Goes from one to the next by an index, so that what waits for its time in a long one is not read.
+    pub async fn lanes(&self, after: Option<&Lane>) -> Result<Vec<Waiting>> {
+        Ok(sqlx::query_as(
+            "with recursive lane (tenant_id, recipient, next_at, place) as (
+                 (select tenant_id, coalesce(endpoint, ''), next_at, 1::bigint from delivery
+                  where state = 'pending' and (tenant_id, coalesce(endpoint, '')) > ($1, $2)
+                  order by tenant_id, coalesce(endpoint, ''), next_at limit 1)
+                 union all
+                 select next.*, lane.place + 1 from lane cross join lateral (
+                     select d.tenant_id, coalesce(d.endpoint, ''), d.next_at from delivery d
+                     where d.state = 'pending'
+                       and (d.tenant_id, coalesce(d.endpoint, '')) > (lane.tenant_id, lane.recipient)
+                     order by d.tenant_id, coalesce(d.endpoint, ''), d.next_at limit 1
+                 ) next
+                 where lane.place < $3
+             )
+             select tenant_id, recipient, next_at, next_at <= statement_timestamp() as is_due from lane order by place",
+        )
+        .bind(after.map_or("", |lane| &lane.tenant_id))
+        .bind(after.map_or("", |lane| &lane.recipient))
+        .bind(LANES_MAX as i64)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Takes so many deliveries of each of these lanes that are due, at most `LANE_MAX` and `CLAIM_MAX` in all, so that no other host tries them for the time of the
+    /// lease. That is counted: one that kills its host must not be tried for ever.
     ///
     /// Not over the connections that do not wait for the disk: a suspend, which opens a pause, may still be lost in a
     /// crash of Postgres when this reads what it has written. The commit of this statement waits for the disk, and so
     /// for all that came before it: nothing is told to anybody that may turn out not to have happened.
-    pub async fn claim_deliveries(
-        &self,
-        host: &str,
-        after: &str,
-        busy: &[(String, i64)],
-        per_tenant: i64,
-        limit: i64,
-        lease: Duration,
-    ) -> Result<Vec<Due>> {
-        let (tenants, counts): (Vec<&str>, Vec<i64>) = busy.iter().map(|(tenant, n)| (tenant.as_str(), *n)).unzip();
-        Ok(sqlx::query_as(
-            "with recursive waits (tenant_id, place) as (
-                 (select tenant_id, 1::bigint from delivery where state = 'pending' and tenant_id > $1
-                  order by tenant_id limit 1)
-                 union all
-                 select (select d.tenant_id from delivery d where d.state = 'pending' and d.tenant_id > w.tenant_id
-                         order by d.tenant_id limit 1), place + 1
-                 from waits w where w.tenant_id is not null and place < $2
-             ), due as materialized (
+    pub async fn claim_deliveries(&self, host: &str, shares: &[(&Lane, usize)], lease: Duration) -> Result<Vec<Due>> {
+        let tenants: Vec<&str> = shares.iter().map(|(lane, _)| lane.tenant_id.as_str()).collect();
+        let recipients: Vec<&str> = shares.iter().map(|(lane, _)| lane.recipient.as_str()).collect();
+        let counts: Vec<i64> = shares.iter().map(|(_, count)| *count as i64).collect();
+        // Compared as rows, so that the index of all that is due does not serve it: while the table is small it looks as
+        // good, and the plan would stay when others have much that is due.
+        let text = format!(
+            "with due as materialized (
                  select d.tenant_id, d.delivery_id
-                 from waits w
-                 left join unnest($3::text[], $4::bigint[]) as busy (tenant_id, count) on busy.tenant_id = w.tenant_id
+                 from unnest($1::text[], $2::text[], $3::bigint[]) as lane (tenant_id, recipient, count)
                  cross join lateral (
-                     select d.tenant_id, d.delivery_id from delivery d
-                     where d.tenant_id = w.tenant_id and d.state = 'pending' and d.next_at <= clock_timestamp()
-                     order by d.next_at limit greatest($5 - coalesce(busy.count, 0), 0)
-                     for update skip locked
+                     select first.*, row_number() over () as place from (
+                         select d.tenant_id, d.delivery_id from delivery d
+                         where d.state = 'pending'
+                           and (d.tenant_id, coalesce(d.endpoint, ''), d.next_at)
+                               >= (lane.tenant_id, lane.recipient, '-infinity'::timestamptz)
+                           and (d.tenant_id, coalesce(d.endpoint, ''), d.next_at)
+                               <= (lane.tenant_id, lane.recipient, statement_timestamp())
+                         order by d.tenant_id, coalesce(d.endpoint, ''), d.next_at limit {LANE_MAX}
+                         for update skip locked
+                     ) first
                  ) d
-                 limit $6
+                 where d.place <= lane.count
+                 limit {CLAIM_MAX}
              ), claimed as (
                  update delivery d
-                 set next_at = clock_timestamp() + make_interval(secs => $7), host = $8, claim = gen_random_uuid()
+                 set next_at = clock_timestamp() + make_interval(secs => $4), host = $5, claim = gen_random_uuid(),
+                     attempts = attempts + 1
                  from due where d.tenant_id = due.tenant_id and d.delivery_id = due.delivery_id
                  returning d.*
              )
-             select d.tenant_id, d.delivery_id, d.notification_id, d.claim, d.tries, n.type, n.body, n.execution_id,
+             select d.tenant_id, d.delivery_id, d.notification_id, d.claim, d.attempts, d.tries, n.type, n.body, n.execution_id,
                     n.approval_request_id, d.endpoint, e.kind, a.secret_id as address_id, a.encrypted as address,
-                    coalesce(s.ids, '{}') as secret_ids, coalesce(s.secrets, '{}') as secrets, d.reviewer, r.email,
+                    coalesce(s.ids, '{{}}') as secret_ids, coalesce(s.secrets, '{{}}') as secrets, d.reviewer, r.email,
                     p.status as pause_status, p.expires_at
              from claimed d
              join notification n on n.tenant_id = d.tenant_id and n.notification_id = d.notification_id
@@ -125,21 +185,19 @@ impl Db {
                  where s.tenant_id = e.tenant_id and s.endpoint = e.name and s.purpose = 'signing'
                    and (s.expires_at is null or s.expires_at > clock_timestamp())
              ) s on true
-             left join reviewer r on r.tenant_id = d.tenant_id and r.reviewer = d.reviewer
+             left join reviewer r on r.tenant_id = d.tenant_id and lower(r.reviewer) = lower(d.reviewer)
              left join pause p on p.tenant_id = n.tenant_id and p.execution_id = n.execution_id
                  and p.approval_request_id = n.approval_request_id
-             order by d.tenant_id, d.delivery_id",
-        )
-        .bind(after)
-        .bind(TENANTS_MAX)
-        .bind(tenants)
-        .bind(counts)
-        .bind(per_tenant)
-        .bind(limit)
-        .bind(lease.as_secs_f64())
-        .bind(host)
-        .fetch_all(&self.pool)
-        .await?)
+             order by d.tenant_id, d.delivery_id"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(text))
+            .bind(tenants)
+            .bind(recipients)
+            .bind(counts)
+            .bind(lease.as_secs_f64())
+            .bind(host)
+            .fetch_all(&self.pool)
+            .await?)
     }
 
     /// Keeps what came of a try, and what becomes of the delivery. False if it is no longer this host's: its lease ran
@@ -156,7 +214,7 @@ impl Db {
             "with settled as (
                  update delivery
                  set state = $4, next_at = clock_timestamp() + make_interval(secs => $5), host = null, claim = null,
-                     attempts = attempts + 1, tries = tries + 1, last_status = $7, last_error = $8,
+                     tries = tries + 1, last_status = $7, last_error = $8,
                      settled_at = case when $4 = 'pending' then null else clock_timestamp() end
                  where tenant_id = $1 and delivery_id = $2 and claim = $3
                  returning attempts
@@ -208,28 +266,40 @@ impl Db {
         Ok(sqlx::query_as(
             "select count(*) as due,
                     coalesce(extract(epoch from clock_timestamp() - min(next_at)), 0)::float8 as oldest_seconds
-             from delivery where state = 'pending' and next_at <= clock_timestamp()",
+             from delivery where state = 'pending' and next_at <= statement_timestamp()",
         )
         .fetch_one(&self.pool)
         .await?)
     }
 
     /// Forgets deliveries of all tenants that were settled so long ago, and the notifications that nobody is left to be
-    /// told of. How many they were.
+    /// told of; at most `FORGET_MAX`. How many they were.
     pub async fn forget_deliveries(&self, age: Duration) -> Result<u64> {
         let mut tx = self.pool.begin().await?;
         let gone: Vec<(String, String)> = sqlx::query_as(
             "delete from delivery where (tenant_id, delivery_id) in (
                  select tenant_id, delivery_id from delivery
-                 where state <> 'pending' and settled_at < clock_timestamp() - make_interval(secs => $1)
+                 where state <> 'pending' and settled_at < statement_timestamp() - make_interval(secs => $1)
                  order by settled_at limit $2 for update skip locked)
              returning tenant_id, notification_id",
         )
         .bind(age.as_secs_f64())
-        .bind(FORGET_MAX)
+        .bind(FORGET_MAX as i64)
         .fetch_all(&mut *tx)
         .await?;
         let (tenants, ids): (Vec<&str>, Vec<&str>) = gone.iter().map(|(t, id)| (t.as_str(), id.as_str())).unzip();
+        // Of two hosts that forget the last deliveries of one notification, each would still see the other's, and leave
+        // the notification behind. So the second waits here, and sees what the first has done.
+        sqlx::query(
+            "select from notification n
+             join (select distinct * from unnest($1::text[], $2::text[]) as gone (tenant_id, notification_id)) gone
+                 using (tenant_id, notification_id)
+             order by tenant_id, notification_id for update of n",
+        )
+        .bind(&tenants)
+        .bind(&ids)
+        .execute(&mut *tx)
+        .await?;
         sqlx::query(
             "delete from notification n using unnest($1::text[], $2::text[]) as gone (tenant_id, notification_id)
              where n.tenant_id = gone.tenant_id and n.notification_id = gone.notification_id

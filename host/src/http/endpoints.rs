@@ -307,10 +307,19 @@ async fn off_or_gone(app: &App, tenant: &str, name: &str) -> Result<Error> {
 }
 
 fn check_events(events: Option<&[String]>) -> Result<()> {
-    match events.into_iter().flatten().find(|event| !EVENTS.contains(&event.as_str())) {
-        Some(event) => Err(Error::invalid(format!("`events`: {event:?} is none of {}", EVENTS.join(", ")))),
-        None => Ok(()),
+    let events = events.unwrap_or_default();
+    if events.len() > EVENTS.len() {
+        return Err(Error::invalid(format!("`events`: at most {}, each type once; null is all", EVENTS.len())));
     }
+    for (place, event) in events.iter().enumerate() {
+        if !EVENTS.contains(&event.as_str()) {
+            return Err(Error::invalid(format!("`events`: {event:?} is none of {}", EVENTS.join(", "))));
+        }
+        if events[..place].contains(event) {
+            return Err(Error::invalid(format!("`events`: {event:?} is there twice; name each type once")));
+        }
+    }
+    Ok(())
 }
 
 async fn check_address(app: &App, kind: EndpointKind, address: &str) -> Result<()> {

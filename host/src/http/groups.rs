@@ -15,7 +15,7 @@ use super::reviewers::check_reviewer;
 use crate::api_key::Action;
 use crate::approval::{NAME_BYTES_MAX, is_group};
 use crate::db::reviewers;
-use crate::notification::MEMBERS_MAX;
+use crate::notification::{GROUPS_MAX, MEMBERS_MAX};
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(put, show, remove))
@@ -73,6 +73,9 @@ async fn put(
         return Err(Error::invalid(format!("`members`: at most {MEMBERS_MAX}")));
     }
     new.members.iter().try_for_each(|member| check_reviewer(member))?;
+    if !app.db.may_keep_group(&caller.tenant, &name, GROUPS_MAX).await? {
+        return Err(Error::invalid(format!("a tenant has at most {GROUPS_MAX} groups; remove one")));
+    }
     let mut members = new.members;
     // Neither capitals nor a repetition make another member.
     members.sort_by_key(|member| member.to_lowercase());

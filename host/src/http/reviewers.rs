@@ -14,7 +14,7 @@ use super::extract::{Body, Json, Paging, Path, Query, limit, text};
 use crate::api_key::Action;
 use crate::approval::{REVIEWER_BYTES_MAX, is_reviewer};
 use crate::db::reviewers;
-use crate::notification::is_email;
+use crate::notification::{REVIEWERS_MAX, is_email};
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(put, show, remove))
@@ -69,6 +69,9 @@ async fn put(
     check_reviewer(&name)?;
     if !is_email(&new.email) {
         return Err(Error::invalid("`email` is one mail address without a name: ada@example.com"));
+    }
+    if !app.db.may_keep_reviewer(&caller.tenant, &name, REVIEWERS_MAX).await? {
+        return Err(Error::invalid(format!("a tenant keeps at most {REVIEWERS_MAX} reviewers' addresses; remove one")));
     }
     Ok(Json(app.db.put_reviewer(&caller.tenant, &name, &new.email, &caller.actor()).await?.into()))
 }

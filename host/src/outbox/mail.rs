@@ -1,5 +1,6 @@
 //! Notifications as mail: to reviewers who are asked, each with a link of their own, and to endpoints of the kind.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lettre::message::Mailbox;
@@ -15,6 +16,10 @@ use crate::link::LIFE_MS_MAX;
 /// How long one command to the mail server may take, and how many connections to it are held.
 const TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECTIONS_MAX: u32 = 4;
+
+/// The codes by which a server refuses one mail for good. Others of 500 and more, as 530 or 535 to who may not log in, are
+/// about this host's settings, which somebody can mend.
+const REFUSED: RangeInclusive<u16> = 550..=554;
 
 /// Sends mail. Cheap to clone.
 #[derive(Clone)]
@@ -92,9 +97,29 @@ async fn send(outbox: &Outbox, due: &Due, to: &str, link: Option<&str>) -> Outco
     match mailer.transport.send(mail).await {
         Ok(answer) => Outcome { status: Some(u16::from(answer.code())), ..Outcome::new(Sent::Delivered, None) },
         Err(error) => {
-            let sent = if error.is_permanent() { Sent::Refused } else { Sent::Failed(None) };
             let status = error.status().map(u16::from);
-            Outcome { status, ..Outcome::new(sent, format!("the mail server: {error}")) }
+            Outcome { status, ..Outcome::new(sent(status), format!("the mail server: {error}")) }
         }
+    }
+}
+
+/// What a mail has become that the server did not take, by its code.
+fn sent(status: Option<u16>) -> Sent {
+    if status.is_some_and(|code| REFUSED.contains(&code)) { Sent::Refused } else { Sent::Failed(None) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mail_is_given_up_only_if_the_server_refuses_just_that_mail() {
+        for code in [550, 551, 552, 553, 554] {
+            assert!(matches!(sent(Some(code)), Sent::Refused), "{code}");
+        }
+        for code in [421, 450, 452, 500, 502, 503, 530, 534, 535, 538, 555] {
+            assert!(matches!(sent(Some(code)), Sent::Failed(None)), "{code}");
+        }
+        assert!(matches!(sent(None), Sent::Failed(None)));
     }
 }

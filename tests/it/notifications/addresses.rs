@@ -111,6 +111,15 @@ async fn an_endpoint_is_what_it_was_made_to_be_and_its_secrets_are_shown_once_an
     for bad in [json!({"events": ["pause.closed"]}), json!({"disabled": "yes"}), json!({"address": "x"})] {
         assert_eq!(patch(&post.api, "/v1/endpoints/hook", &bad).await.status, 400, "{bad}");
     }
+    let address = format!("{}/twice", post.receiver.url);
+    for (events, why) in [(json!(["pause.opened", "pause.opened"]), "twice"), (json!(vec!["x"; 11]), "at most 10")] {
+        let changed = patch(&post.api, "/v1/endpoints/hook", &json!({ "events": events })).await;
+        let new = json!({"name": "twice", "kind": "webhook", "address": address, "events": events});
+        for reply in [changed, post.api.post("/v1/endpoints", &new).await] {
+            assert_eq!((reply.status, reply.code()), (400, "invalid_request"), "{}", reply.body);
+            assert!(reply.body.to_string().contains(why), "{}", reply.body);
+        }
+    }
     assert_eq!(delete(&post.api, "/v1/endpoints/hook").await.status, 204);
     for path in ["/v1/endpoints/hook", "/v1/endpoints/A%00", "/v1/deliveries/dlv_1"] {
         assert_eq!(post.api.get(path).await.status, 404, "{path}");

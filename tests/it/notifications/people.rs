@@ -76,3 +76,25 @@ async fn only_an_operator_changes_who_is_told_and_who_is_in_a_group_and_reviewer
         assert_eq!(api.post("/v1/endpoints/x/test", &json!({})).await.status, 403, "{role}");
     }
 }
+
+#[tokio::test]
+async fn a_tenant_keeps_so_many_reviewers_and_groups_and_may_always_change_those_it_has() {
+    let post = Post::new().await;
+    for rows in [
+        "insert into reviewer (tenant_id, reviewer, email)
+         select tenant_id, 'p' || n, 'p@example.com' from tenant, generate_series(1, 10000) as n",
+        "insert into review_group (tenant_id, name) select tenant_id, 'g' || n from tenant, generate_series(1, 1000) as n",
+    ] {
+        sqlx::query(rows).execute(&post.database.pool).await.expect("rows");
+    }
+    let (email, members) = (json!({"email": "x@example.com"}), json!({"members": ["ana"]}));
+    for (path, body) in [("/v1/reviewers/x", &email), ("/v1/groups/x", &members)] {
+        let reply = put(&post.api, path, body).await;
+        assert_eq!((reply.status, reply.code()), (400, "invalid_request"), "{path}: {}", reply.body);
+        assert!(reply.body.to_string().contains("remove one"), "{}", reply.body);
+    }
+    put(&post.api, "/v1/reviewers/P7", &email).await.expect(200);
+    put(&post.api, "/v1/groups/g7", &members).await.expect(200);
+    assert_eq!(delete(&post.api, "/v1/reviewers/p7").await.status, 204);
+    put(&post.api, "/v1/reviewers/x", &email).await.expect(200);
+}

@@ -95,7 +95,7 @@ async fn what_is_on_its_way_to_an_endpoint_that_is_removed_is_given_up() {
     post.receiver.wait("/down", 1).await;
     until("its try is recorded", async || {
         let list = post.api.get("/v1/deliveries").await.expect(200);
-        (list["items"][0]["attempts"] == 1).then_some(())
+        (list["items"][0]["last_status"] == 500).then_some(())
     })
     .await;
     assert_eq!(delete(&post.api, "/v1/endpoints/down").await.status, 204);
@@ -132,9 +132,66 @@ async fn receivers_that_hang_hold_up_no_other_tenant_and_no_answer_is_read_to_it
     assert_eq!(stalled["last_status"], 200, "its status says that it was received");
     let hung = until("a hanging delivery is given up for now", async || {
         let list = post.api.get("/v1/deliveries?endpoint=hang&state=pending").await.expect(200);
-        list["items"].as_array()?.iter().find(|delivery| delivery["attempts"] == 1).cloned()
+        list["items"].as_array()?.iter().find(|delivery| !delivery["last_error"].is_null()).cloned()
     })
     .await;
     assert_eq!(hung["last_error"], "no answer in time");
     assert!(post.host.memory() < 600 << 20, "a flood is not kept");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_hangs_holds_up_no_other_of_its_tenant_however_much_waits_for_it() {
+    let post = Post::new().await;
+    post.webhook("hang", json!([])).await;
+    post.webhook("well", json!([])).await;
+    post.receiver.react("/hang", &[Reaction::Hang]);
+    for _ in 0..12 {
+        post.api.post("/v1/endpoints/hang/test", &json!({})).await.expect(202);
+    }
+    post.receiver.wait("/hang", 2).await;
+    for _ in 0..6 {
+        post.api.post("/v1/endpoints/well/test", &json!({})).await.expect(202);
+    }
+    post.receiver.wait("/well", 6).await;
+    assert_eq!(post.receiver.received("/hang").len(), 2, "two at once, and neither has had its fifteen seconds");
+}
+
+#[tokio::test]
+async fn a_delivery_that_never_comes_to_an_end_is_given_up_after_a_hundred_tries() {
+    let post = Post::new().await;
+    post.webhook("hook", json!([])).await;
+    post.receiver.react("/hook", &[Reaction::Hang, Reaction::Status(500)]);
+    post.api.post("/v1/endpoints/hook/test", &json!({})).await.expect(202);
+    post.receiver.wait("/hook", 1).await;
+    // As if ninety-nine hosts had died of it, and this one, too.
+    let died = "update delivery set attempts = 100, claim = null, host = null, next_at = now()";
+    sqlx::query(died).execute(&post.database.pool).await.expect("an update");
+    let delivery = post.delivery("hook", "failed").await;
+    assert!(delivery["last_error"].as_str().is_some_and(|why| why.contains("100 times")), "{delivery}");
+    assert_eq!(post.receiver.received("/hook").len(), 1);
+}
+
+#[tokio::test]
+async fn deliveries_that_were_settled_a_month_ago_are_forgotten_with_their_notifications() {
+    let mut post = Post::new().await;
+    post.webhook("hook", json!([])).await;
+    post.api.post("/v1/endpoints/hook/test", &json!({})).await.expect(202);
+    post.delivery("hook", "delivered").await;
+    for rows in [
+        "insert into notification (tenant_id, notification_id, type, body)
+         select tenant_id, fresh_id('msg_'), 'endpoint.test', '{}' from tenant, generate_series(1, 2500)",
+        "insert into delivery (tenant_id, delivery_id, notification_id, endpoint, state, settled_at)
+         select tenant_id, fresh_id('dlv_'), notification_id, 'hook', 'failed', now() - interval '31 days'
+         from notification, generate_series(1, 2) where body = '{}'",
+    ] {
+        sqlx::query(rows).execute(&post.database.pool).await.expect("rows");
+    }
+    post.host.kill();
+    post.host.restart(&[]).await;
+    post.api = post.host.api();
+    until("all that is old is forgotten", async || {
+        (post.database.number("select count(*) from notification").await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(post.database.number("select count(*) from delivery").await, 1, "what is younger is kept");
 }
