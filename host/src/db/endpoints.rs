@@ -10,6 +10,7 @@ use super::claims::Claim;
 use super::pauses::NewPause;
 use super::tenants::Encrypted;
 use super::{Db, Result, audit};
+use crate::approval::person;
 use crate::audit::{Action, Actor, details};
 use crate::master_key::KeyId;
 
@@ -305,11 +306,11 @@ impl Db {
     /// not counted, so that nobody waits for anybody.
     pub async fn may_keep_reviewer(&self, tenant: &str, reviewer: &str, max: i64) -> Result<bool> {
         Ok(sqlx::query_scalar(
-            "select exists (select from reviewer where tenant_id = $1 and lower(reviewer) = lower($2))
+            "select exists (select from reviewer where tenant_id = $1 and person = $2)
                  or (select count(*) from reviewer where tenant_id = $1) < $3",
         )
         .bind(tenant)
-        .bind(reviewer)
+        .bind(person(reviewer))
         .bind(max)
         .fetch_one(&self.pool)
         .await?)
