@@ -81,8 +81,8 @@ async fn only_an_operator_changes_who_is_told_and_who_is_in_a_group_and_reviewer
 async fn a_tenant_keeps_so_many_reviewers_and_groups_and_may_always_change_those_it_has() {
     let post = Post::new().await;
     for rows in [
-        "insert into reviewer (tenant_id, reviewer, email)
-         select tenant_id, 'p' || n, 'p@example.com' from tenant, generate_series(1, 10000) as n",
+        "insert into reviewer (tenant_id, person, reviewer, email)
+         select tenant_id, 'p' || n, 'p' || n, 'p@example.com' from tenant, generate_series(1, 10000) as n",
         "insert into review_group (tenant_id, name) select tenant_id, 'g' || n from tenant, generate_series(1, 1000) as n",
     ] {
         sqlx::query(rows).execute(&post.database.pool).await.expect("rows");
