@@ -41,12 +41,10 @@ impl Db {
             return Ok(Some(missing));
         }
         let groups: Vec<&str> = pause.plan.groups().into_iter().collect();
-        let Some(policy) = &pause.plan.policy else {
-            return if groups.is_empty() { Ok(None) } else { self.missing_groups(claim, pause, &groups).await };
-        };
         if let Some(missing) = self.missing_groups(claim, pause, &groups).await? {
             return Ok(Some(missing));
         }
+        let Some(policy) = &pause.plan.policy else { return Ok(None) };
         let mut connection = self.pool.acquire().await?;
         let Some((required, count)) = is_short(&mut connection, &claim.tenant, &claim.execution, policy).await? else {
             return Ok(None);

@@ -211,14 +211,7 @@ impl Db {
         if pause.status != "open" || finished || is_over(&mut tx, &pause).await? {
             return Ok(Decided::Closed);
         }
-        let voted = if pause.policy.is_some() {
-            cast(&mut tx, new.tenant, &pause, &ballot).await?
-        } else {
-            match check(&pause.form(), new.decision, new.feedback, new.response).await {
-                Ok(response) => Voted::Decides(response),
-                Err(unfit) => Voted::Unfit(unfit),
-            }
-        };
+        let voted = cast(&mut tx, new.tenant, &pause, &ballot).await?;
         crash::point("during_decide");
         match voted {
             Voted::Decides(response) => {

@@ -70,7 +70,6 @@ pub struct Due {
     pub email: Option<String>,
     /// Of the pause that it is about, as it is now.
     pub pause_status: Option<String>,
-    pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl Due {
@@ -172,7 +171,7 @@ impl Db {
              select d.tenant_id, d.delivery_id, d.notification_id, d.claim, d.attempts, d.tries, n.type, n.body, n.execution_id,
                     n.approval_request_id, d.endpoint, e.kind, a.secret_id as address_id, a.encrypted as address,
                     coalesce(s.ids, '{{}}') as secret_ids, coalesce(s.secrets, '{{}}') as secrets, d.reviewer, r.email,
-                    p.status as pause_status, p.expires_at
+                    p.status as pause_status
              from claimed d
              join notification n on n.tenant_id = d.tenant_id and n.notification_id = d.notification_id
              left join endpoint e on e.tenant_id = d.tenant_id and e.name = d.endpoint and e.disabled_at is null

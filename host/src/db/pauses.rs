@@ -396,15 +396,7 @@ async fn take_early(tx: &mut PgConnection, claim: &Claim, approval_request_id: &
         claimed: early.claimed,
         via: &early.via,
     };
-    let voted = if pause.policy.is_some() {
-        cast(tx, &claim.tenant, &pause, &ballot).await?
-    } else {
-        match check(&pause.form(), ballot.decision, ballot.feedback, ballot.response).await {
-            Ok(response) => Voted::Decides(response),
-            Err(unfit) => Voted::Unfit(unfit),
-        }
-    };
-    match voted {
+    match cast(tx, &claim.tenant, &pause, &ballot).await? {
         Voted::Decides(response) => {
             let ballot = Ballot { response: response.as_deref(), ..ballot };
             mark_decided(tx, &claim.tenant, &pause, &ballot, Some(early.decided_at)).await

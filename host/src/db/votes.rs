@@ -92,10 +92,14 @@ pub(super) async fn votes_on(
         .await?)
 }
 
-/// Casts a vote on an open pause that has a policy. The caller holds the row lock of its execution, and marks the pause
-/// decided if the vote decides it.
+/// Casts a vote on an open pause; without a policy the first one that fits its form decides. The caller holds the row lock
+/// of its execution, and marks the pause decided if the vote decides it.
 pub(super) async fn cast(tx: &mut PgConnection, tenant: &str, pause: &Pause, ballot: &Ballot<'_>) -> Result<Voted> {
-    let Some(policy) = pause.policy()? else { return Ok(Voted::NotAsked(NotAsked::Others)) };
+    let form = pause.form();
+    let check = || check(&form, ballot.decision, ballot.feedback, ballot.response);
+    let Some(policy) = pause.policy()? else {
+        return Ok(check().await.map_or_else(Voted::Unfit, Voted::Decides));
+    };
     let Some(reviewer) = ballot.reviewer else { return Ok(Voted::Unfit(Unfit::NoReviewer)) };
     if let Some(before) = pause.votes.iter().find(|vote| is_same_person(&vote.reviewer, reviewer)) {
         let is_same = is_same(before, ballot);
@@ -105,7 +109,7 @@ pub(super) async fn cast(tx: &mut PgConnection, tenant: &str, pause: &Pause, bal
     if let Err(why) = electorate.admit(reviewer, ballot.via) {
         return Ok(Voted::NotAsked(why));
     }
-    let completed = match check(&pause.form(), ballot.decision, ballot.feedback, ballot.response).await {
+    let completed = match check().await {
         Ok(response) => response,
         Err(unfit) => return Ok(Voted::Unfit(unfit)),
     };
@@ -116,23 +120,11 @@ pub(super) async fn cast(tx: &mut PgConnection, tenant: &str, pause: &Pause, bal
     }
     keep(tx, tenant, pause, reviewer, ballot).await?;
     crash::point("during_decide");
-    count(tx, tenant, pause, &policy, electorate, Cast { reviewer, decision: ballot.decision }).await.map(|counted| {
-        match counted {
-            Counted::Decides => Voted::Decides(completed),
-            Counted::Open => Voted::Recorded,
-            Counted::GivenUp => Voted::GivenUp,
-        }
-    })
-}
-
-/// What a vote has led to.
-enum Counted {
-    Decides,
-    Open,
-    GivenUp,
+    count(tx, tenant, pause, &policy, electorate, Cast { reviewer, decision: ballot.decision }, completed).await
 }
 
 /// Counts the votes of the stage that a pause is at, `last` included, which was just kept; goes on to the next stage.
+/// `response` is what the agent is given if the last one decides.
 async fn count(
     tx: &mut PgConnection,
     tenant: &str,
@@ -140,10 +132,11 @@ async fn count(
     policy: &Policy,
     electorate: Electorate,
     last: Cast<'_>,
-) -> Result<Counted> {
+    response: Option<String>,
+) -> Result<Voted> {
     let stage_of = |number: i32| policy.stages.get(number.unsigned_abs() as usize);
     // No stages, but nobody may approve what they started: the first decision of another is it.
-    let Some(stage) = stage_of(pause.stage) else { return Ok(Counted::Decides) };
+    let Some(stage) = stage_of(pause.stage) else { return Ok(Voted::Decides(response)) };
     let (now, before): (Vec<&Vote>, Vec<&Vote>) = pause.votes.iter().partition(|vote| vote.stage == pause.stage);
     let votes = now.into_iter().map(|vote| Cast { reviewer: &vote.reviewer, decision: &vote.decision });
     let votes: Vec<Cast<'_>> = votes.chain([last]).collect();
@@ -153,19 +146,19 @@ async fn count(
     let done = pause.steps_done.unsigned_abs() as usize;
     let more_to_come = steps.iter().skip(done).any(|step| step.escalation.is_some());
     match standing(stage, policy.rejection, eligible.as_ref(), &votes, more_to_come) {
-        Standing::Refused => return Ok(Counted::Decides),
-        Standing::Open => return Ok(Counted::Open),
+        Standing::Refused => return Ok(Voted::Decides(response)),
+        Standing::Open => return Ok(Voted::Recorded),
         Standing::Approved => {}
         Standing::Undecidable => {
             give_up(tx, tenant, pause).await?;
-            return Ok(Counted::GivenUp);
+            return Ok(Voted::GivenUp);
         }
     }
     let next = pause.stage + 1;
-    let Some(stage) = stage_of(next) else { return Ok(Counted::Decides) };
+    let Some(stage) = stage_of(next) else { return Ok(Voted::Decides(response)) };
     let names = with_escalated(&stage.reviewers, &steps, pause.steps_done);
     advance(tx, tenant, pause, next, &names).await?;
-    Ok(Counted::Open)
+    Ok(Voted::Recorded)
 }
 
 /// Lets a pause expire if all whom its stage asks have voted, and nothing came of it. Whether it has.
