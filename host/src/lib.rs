@@ -13,6 +13,7 @@ pub mod master_key; // how the database keeps the secrets that sign webhooks
 pub mod link; // how a reviewer is let in without a key
 pub mod notification; // what others are told
 pub mod address; // where a host may send notifications
+pub mod limits; // what one execution, and one tenant, may use
 pub mod api_key; // how a caller proves who it is, and what it may do
 pub mod audit; // who did what, and whether the log of it was changed
 pub mod db; // the rows: the only place with SQL

@@ -68,6 +68,7 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
         "notification.rs",
         "address.rs",
         "api_key.rs",
+        "limits.rs",
         "link.rs",
         "web/field.rs",
         "web/form.rs",
