@@ -37,6 +37,18 @@ pub struct Config {
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
+    /// Where to connect as the user that owns the tables, to bring them up to date when a host starts. Without it,
+    /// DATABASE_URL is used. With it, the user of DATABASE_URL needs to own nothing: only to be a member of the roles
+    /// countersign_tenant and countersign_host.
+    #[arg(
+        long,
+        env = "COUNTERSIGN_OWNER_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        requires = "database_url"
+    )]
+    pub owner_database_url: Option<String>,
+
     /// The keys that webhook secrets are encrypted under in the database: `countersign secrets master-key` makes one.
     /// Of several, separated by commas, the first encrypts and all decrypt. All hosts on one database need the same; a
     /// host with a private Postgres makes itself one in its data directory.

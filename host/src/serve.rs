@@ -142,11 +142,13 @@ pub async fn create_tenant(config: Config, tenant: String) -> anyhow::Result<Str
 async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(Db, Option<Embedded>)> {
     let sends_mail = config.mailer()?.is_some();
     if let Some(url) = &config.database_url {
-        let db = Db::connect(url, sends_mail).await.context("the database of DATABASE_URL")?;
+        let db = Db::connect(url, config.owner_database_url.as_deref(), sends_mail)
+            .await
+            .context("the database of DATABASE_URL")?;
         return Ok((db, None));
     }
     let postgres = Embedded::start(data.path()).await?;
-    let db = Db::connect(postgres.url(), sends_mail).await.context("the private Postgres")?;
+    let db = Db::connect(postgres.url(), None, sends_mail).await.context("the private Postgres")?;
     Ok((db, Some(postgres)))
 }
 

@@ -8,6 +8,7 @@ mod decisions;
 mod approvals;
 mod links;
 mod secrets;
+mod isolation;
 mod audit;
 mod resume;
 mod invariants;

@@ -48,7 +48,7 @@ impl Db {
     ///
     /// Executions that have started stay on the version that they started on.
     pub async fn deploy(&self, new: &Deployment<'_>) -> Result<Deployed> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(new.tenant).await?;
         sqlx::query(
             "insert into component (tenant_id, digest, wasm, manifest) values ($1, $2, $3, $4) on conflict do nothing",
         )
@@ -118,7 +118,7 @@ impl Db {
         .bind(tenant)
         .bind(agent)
         .bind(version)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -136,7 +136,7 @@ impl Db {
         .bind(tenant)
         .bind(after)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?;
         Ok(Page::cut(items, limit, |version: &Version| version.agent.clone()))
     }
@@ -162,14 +162,14 @@ impl Db {
         .bind(agent)
         .bind(before)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?;
         Ok(Page::cut(items, limit, |version: &Version| version.version.to_string()))
     }
 
     /// Makes `version` the one that new executions start on. False if there is no such version.
     pub async fn activate(&self, tenant: &str, agent: &str, version: i32, actor: &Actor<'_>) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let active: Option<i32> = sqlx::query_scalar(
             "select active_version from agent where tenant_id = $1 and agent = $2
              and exists (select from agent_version where tenant_id = $1 and agent = $2 and version = $3)
@@ -201,7 +201,7 @@ impl Db {
         Ok(sqlx::query_scalar("select wasm from component where tenant_id = $1 and digest = $2")
             .bind(tenant)
             .bind(&digest[..])
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.of(tenant).await?)
             .await?)
     }
 }

@@ -78,7 +78,7 @@ impl Db {
         .bind(worker)
         .bind(limit)
         .bind(lease.as_secs_f64())
-        .fetch_all(&self.relaxed)
+        .fetch_all(&self.host_relaxed)
         .await?;
         let since = Instant::now();
         rows.iter()
@@ -110,7 +110,7 @@ impl Db {
         let seconds: Option<f64> = sqlx::query_scalar(
             "select extract(epoch from min(wake_at) - clock_timestamp())::float8 from execution where wake_at is not null",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.host)
         .await?;
         Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9))))
     }
@@ -125,7 +125,7 @@ impl Db {
         .bind(&claim.execution)
         .bind(claim.token)
         .bind(lease.as_secs_f64())
-        .execute(&self.relaxed)
+        .execute(&mut *self.relaxed_of(&claim.tenant).await?)
         .await?;
         Ok(if done.rows_affected() == 1 { Ok(()) } else { Err(Fenced) })
     }
@@ -138,7 +138,7 @@ impl Db {
              where status = 'running' and worker = $1",
         )
         .bind(worker)
-        .execute(&self.pool)
+        .execute(&self.host)
         .await?;
         self.bell.ring();
         Ok(())
@@ -158,7 +158,7 @@ impl Db {
              from lost where e.tenant_id = lost.tenant_id and e.execution_id = lost.execution_id",
         )
         .bind(dead_worker)
-        .execute(&self.pool)
+        .execute(&self.host)
         .await?;
         if done.rows_affected() > 0 {
             self.bell.ring();
@@ -178,7 +178,7 @@ impl Db {
         .bind(&claim.execution)
         .bind(claim.token)
         .bind(backoff.as_secs_f64())
-        .execute(&self.pool)
+        .execute(&mut *self.of(&claim.tenant).await?)
         .await?;
         Ok(if done.rows_affected() == 1 { Ok(()) } else { Err(Fenced) })
     }

@@ -33,7 +33,7 @@ impl Db {
         .bind(execution)
         .bind(after.unwrap_or(-1))
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?;
         Ok(Page::cut(items, limit, |entry: &EntryRow| entry.seq.to_string()))
     }
@@ -41,7 +41,7 @@ impl Db {
     /// Where an execution's random numbers come from.
     pub async fn seed(&self, tenant: &str, execution: &str) -> Result<Option<Vec<u8>>> {
         let query = sqlx::query_scalar("select seed from execution where tenant_id = $1 and execution_id = $2");
-        Ok(query.bind(tenant).bind(execution).fetch_optional(&self.pool).await?)
+        Ok(query.bind(tenant).bind(execution).fetch_optional(&mut *self.of(tenant).await?).await?)
     }
 
     /// The journal, in the order of delivery.
@@ -53,7 +53,7 @@ impl Db {
             )
             .bind(tenant)
             .bind(execution)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.of(tenant).await?)
             .await?;
             rows.into_iter()
                 .map(|(op, ask, answer, at)| {
@@ -91,7 +91,7 @@ impl Db {
             .bind(&entry.ask)
             .bind(&answer)
             .bind(entry.at as i64)
-            .execute(&self.pool)
+            .execute(&mut *self.of(&claim.tenant).await?)
             .await?;
             if done.rows_affected() == 1 || self.is_appended(claim, seq, entry, &answer).await? {
                 Ok(Ok(()))
@@ -115,7 +115,7 @@ impl Db {
         .bind(seq)
         .bind(entry.op as i64)
         .bind(answer)
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.of(&claim.tenant).await?)
         .await?)
     }
 }

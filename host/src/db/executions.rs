@@ -136,7 +136,7 @@ impl Db {
         .bind(new.actor.source())
         .bind(Action::ExecutionStarted.as_str())
         .bind(details([("target", new.target.to_string().into()), ("version", new.version.into())]))
-        .execute(&self.pool)
+        .execute(&mut *self.of(new.tenant).await?)
         .await?;
         let Some(same) = new.idempotency else { return Ok(Started::Created) };
         let (id, request): (String, Vec<u8>) = sqlx::query_as(
@@ -144,7 +144,7 @@ impl Db {
         )
         .bind(new.tenant)
         .bind(same.key)
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.of(new.tenant).await?)
         .await?;
         Ok(if id == new.id {
             Started::Created
@@ -195,7 +195,7 @@ impl Db {
             .bind(input)
             .bind(&seed[..])
             .bind(op as i64)
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *self.of(&claim.tenant).await?)
             .await?)
         })
         .await?;
@@ -211,7 +211,7 @@ impl Db {
         )
         .bind(tenant)
         .bind(id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -228,7 +228,7 @@ impl Db {
         )
         .bind(tenant)
         .bind(id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -248,7 +248,7 @@ impl Db {
         .bind(filter.after.map(|(time, _)| time))
         .bind(filter.after.map(|(_, id)| id))
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?;
         Ok(Page::cut(items, limit, |last: &Execution| {
             format!("{}.{}", last.created_at.timestamp_micros(), last.execution_id)
@@ -263,7 +263,7 @@ impl Db {
         )
         .bind(tenant)
         .bind(id)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?;
         let calls = sqlx::query_scalar(
             "select execution_id from execution
@@ -271,7 +271,7 @@ impl Db {
         )
         .bind(tenant)
         .bind(id)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?;
         Ok((pauses, calls))
     }
@@ -284,7 +284,7 @@ impl Db {
     }
 
     async fn try_cancel(&self, tenant: &str, id: &str, actor: &Actor<'_>) -> Result<Cancelled> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let parent: Option<Option<String>> =
             sqlx::query_scalar("select parent_id from execution where tenant_id = $1 and execution_id = $2")
                 .bind(tenant)

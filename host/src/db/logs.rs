@@ -57,7 +57,7 @@ impl Db {
         .bind(&numbers)
         .bind(&streams)
         .bind(&texts)
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.of(&claim.tenant).await?)
         .await?;
         Ok(if held { Ok(()) } else { Err(Fenced) })
     }
@@ -81,7 +81,7 @@ impl Db {
         .bind(slice)
         .bind(line)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?;
         Ok(Page::cut(items, limit, |line: &LogLine| format!("{}.{}", line.slice, line.line)))
     }

@@ -127,7 +127,7 @@ impl Db {
         .bind(after.map_or("", |lane| &lane.tenant_id))
         .bind(after.map_or("", |lane| &lane.recipient))
         .bind(LANES_MAX as i64)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.host)
         .await?)
     }
 
@@ -195,7 +195,7 @@ impl Db {
             .bind(counts)
             .bind(lease.as_secs_f64())
             .bind(host)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.host)
             .await?)
     }
 
@@ -233,7 +233,7 @@ impl Db {
         .bind(&tried.error)
         .bind(tried.duration_ms)
         .bind(&tried.response)
-        .fetch_one(&self.relaxed)
+        .fetch_one(&mut *self.relaxed_of(&due.tenant_id).await?)
         .await?;
         Ok(settled == 1)
     }
@@ -245,7 +245,7 @@ impl Db {
              where state = 'pending' and host = $1",
         )
         .bind(host)
-        .execute(&self.pool)
+        .execute(&self.host)
         .await?;
         Ok(done.rows_affected())
     }
@@ -255,7 +255,7 @@ impl Db {
         let seconds: Option<f64> = sqlx::query_scalar(
             "select extract(epoch from min(next_at) - clock_timestamp())::float8 from delivery where state = 'pending'",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.host)
         .await?;
         Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9))))
     }
@@ -267,14 +267,14 @@ impl Db {
                     coalesce(extract(epoch from clock_timestamp() - min(next_at)), 0)::float8 as oldest_seconds
              from delivery where state = 'pending' and next_at <= statement_timestamp()",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.host)
         .await?)
     }
 
     /// Forgets deliveries of all tenants that were settled so long ago, and the notifications that nobody is left to be
     /// told of; at most `FORGET_MAX`. How many they were.
     pub async fn forget_deliveries(&self, age: Duration) -> Result<u64> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.host.begin().await?;
         let gone: Vec<(String, String)> = sqlx::query_as(
             "delete from delivery where (tenant_id, delivery_id) in (
                  select tenant_id, delivery_id from delivery

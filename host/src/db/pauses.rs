@@ -180,12 +180,12 @@ impl Db {
             "select count(*) as count, coalesce(extract(epoch from now() - min(opened_at)), 0)::float8 as oldest_seconds
              from pause where status = 'open'",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.host)
         .await?)
     }
 
     pub async fn find_pause(&self, tenant: &str, execution: &str, approval_request_id: &str) -> Result<Option<Pause>> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.of(tenant).await?;
         find(&mut connection, tenant, execution, approval_request_id).await
     }
 
@@ -199,7 +199,7 @@ impl Db {
         .bind(tenant)
         .bind(approval_request_id)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -212,7 +212,7 @@ impl Db {
         .bind(tenant)
         .bind(execution)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -223,7 +223,11 @@ impl Db {
              where tenant_id = $1 and execution_id = $2 and p.status in ('decided', 'expired', 'cancelled')
              order by coalesce(p.decided_at, p.opened_at) desc, p.op desc limit 1"
         );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(tenant).bind(execution).fetch_optional(&self.pool).await?)
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(text))
+            .bind(tenant)
+            .bind(execution)
+            .fetch_optional(&mut *self.of(tenant).await?)
+            .await?)
     }
 
     /// Oldest first; without a status, of every status.
@@ -248,7 +252,7 @@ impl Db {
              where tenant_id = $1 and {status} and {execution} and {after} and {reviewer}
              order by {at}, execution_id, p.approval_request_id limit $8 + 1"
         );
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.of(tenant).await?;
         let mut items: Vec<Pause> = sqlx::query_as(sqlx::AssertSqlSafe(text))
             .bind(tenant)
             .bind(filter.status)

@@ -57,7 +57,7 @@ pub struct NewKey<'a> {
 impl Db {
     /// Creates the tenant. False if it exists already.
     pub async fn create_tenant(&self, tenant: &str, actor: &Actor<'_>) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.host.begin().await?;
         let done = sqlx::query("insert into tenant (tenant_id) values ($1) on conflict do nothing")
             .bind(tenant)
             .execute(&mut *tx)
@@ -71,7 +71,7 @@ impl Db {
     }
 
     pub async fn create_key(&self, new: &NewKey<'_>) -> Result<Key> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(new.tenant).await?;
         let key: Key = sqlx::query_as(
             "insert into api_key (tenant_id, key_id, name, role, secret_sha256, expires_at)
              values ($1, $2, $3, $4, $5, now() + make_interval(days => $6))
@@ -104,7 +104,7 @@ impl Db {
         )
         .bind(tenant)
         .bind(key_id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -116,13 +116,13 @@ impl Db {
         )
         .bind(tenant)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?)
     }
 
     /// Once this returns true, the key is found no more. False if there is no such key in force.
     pub async fn revoke_key(&self, tenant: &str, key_id: &str, actor: &Actor<'_>) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let name: Option<String> = sqlx::query_scalar(
             "update api_key set revoked_at = now() where tenant_id = $1 and key_id = $2 and revoked_at is null
              returning name",
@@ -147,7 +147,7 @@ impl Db {
         encrypted: &[u8],
         actor: &Actor<'_>,
     ) -> Result<Secret> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let secret = sqlx::query_as(
             "insert into webhook_secret (tenant_id, secret_id, name, encrypted) values ($1, $2, $3, $4)
              returning secret_id, name, created_at, encrypted",
@@ -171,7 +171,7 @@ impl Db {
              where tenant_id = $1 and revoked_at is null order by created_at desc",
         )
         .bind(tenant)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -180,14 +180,14 @@ impl Db {
         let takes: Option<bool> =
             sqlx::query_scalar("select agentfield_bare_signatures from tenant where tenant_id = $1")
                 .bind(tenant)
-                .fetch_optional(&self.pool)
+                .fetch_optional(&mut *self.of(tenant).await?)
                 .await?;
         Ok(takes.unwrap_or(false))
     }
 
     /// Once this returns, no host takes them any more, or every host does.
     pub async fn take_bare_signatures(&self, tenant: &str, takes: bool, actor: &Actor<'_>) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let changed = sqlx::query(
             "update tenant set agentfield_bare_signatures = $2
              where tenant_id = $1 and agentfield_bare_signatures <> $2",
@@ -212,14 +212,14 @@ impl Db {
              where tenant_id = $1 and revoked_at is null order by created_at, secret_id",
         )
         .bind(tenant)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?)
     }
 
     /// Once this returns true, no host takes a signature by it any more, and the secret is gone. False if there is no
     /// such secret in force.
     pub async fn revoke_secret(&self, tenant: &str, secret_id: &str, actor: &Actor<'_>) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let name: Option<String> = sqlx::query_scalar(
             "update webhook_secret set revoked_at = now(), encrypted = null
              where tenant_id = $1 and secret_id = $2 and revoked_at is null returning name",
@@ -243,7 +243,7 @@ impl Db {
                    union all select encrypted from endpoint_secret) as kept
              group by master_key order by master_key",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.host)
         .await?)
     }
 
@@ -256,13 +256,13 @@ impl Db {
         .bind(tenant)
         .bind(secret_id)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.host)
         .await?)
     }
 
     /// Keeps a secret in another encryption. False if it was revoked or encrypted anew meanwhile.
     pub async fn reencrypt_secret(&self, old: &Encrypted, encrypted: &[u8], actor: &Actor<'_>) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(&old.tenant_id).await?;
         let done = sqlx::query(
             "update webhook_secret set encrypted = $4 where tenant_id = $1 and secret_id = $2 and encrypted = $3",
         )
