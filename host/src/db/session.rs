@@ -42,24 +42,24 @@ impl Sessions {
 
     /// A connection that shows the rows of this tenant.
     pub(super) async fn of(&self, tenant: &str) -> Result<Session> {
+        let mut session = self.next().await?;
+        if session.connection().show(tenant).await.is_err() {
+            // It broke while nobody used it, and perhaps all did.
+            note_failure();
+            session = self.next().await?;
+            session.connection().show(tenant).await?;
+        }
+        Ok(session)
+    }
+
+    async fn next(&self) -> Result<Session> {
         let connection = self.0.get().await.map_err(|error| match error {
             PoolError::Backend(error) => error,
             PoolError::Timeout(_) => sqlx::Error::PoolTimedOut,
             PoolError::Closed => sqlx::Error::PoolClosed,
             PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => sqlx::Error::WorkerCrashed,
         })?;
-        let mut session = Session(Some(connection));
-        let shown = session.connection();
-        if shown.tenant.as_deref() != Some(tenant) {
-            // Nobody knows what a connection shows whose setting is under way, should this be given up here.
-            shown.tenant = None;
-            sqlx::query("select set_config('countersign.tenant', $1, false)")
-                .bind(tenant)
-                .execute(&mut shown.postgres)
-                .await?;
-            shown.tenant = Some(tenant.into());
-        }
-        Ok(session)
+        Ok(Session(Some(connection)))
     }
 
     /// A transaction on the rows of this tenant. Undone unless it is committed.
@@ -163,6 +163,19 @@ struct Shown {
 }
 
 impl Shown {
+    /// Has Postgres show the rows of this tenant from now on.
+    async fn show(&mut self, tenant: &str) -> Result<(), sqlx::Error> {
+        if self.tenant.as_deref() == Some(tenant) {
+            return Ok(());
+        }
+        // Nobody knows what a connection shows whose setting is under way, should this be given up here.
+        self.tenant = None;
+        let show = sqlx::query("select set_config('countersign.tenant', $1, false)");
+        show.bind(tenant).execute(&mut self.postgres).await?;
+        self.tenant = Some(tenant.into());
+        Ok(())
+    }
+
     /// Undoes a transaction that nobody ended. If that fails, so does the next look at this connection.
     async fn undo(&mut self) {
         if self.postgres.execute("rollback").await.is_ok() {
