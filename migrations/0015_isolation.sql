@@ -57,3 +57,5 @@ to countersign_host;
 grant select, update on execution, pause to countersign_host;
 grant select, insert, update, delete on notification, delivery, delivery_attempt to countersign_host;
 grant select, insert on audit_unsealed to countersign_host;
+-- When keys were used is noted for those of many tenants at once.
+grant select (tenant_id, key_id, last_used_at), update (last_used_at) on api_key to countersign_host;
