@@ -40,11 +40,13 @@ mod pauses;
 mod reviewers;
 mod settings;
 mod unread;
+mod uploads;
 mod webhooks;
 
 use auth::GoodKeys;
 pub use auth::new_key;
 use error::Error;
+pub use uploads::Uploads;
 
 /// Largest JSON body, in bytes: an input may have 1 MiB, and something around it.
 const JSON_BODY_BYTES_MAX: usize = (1 << 20) + (64 << 10);
@@ -57,6 +59,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct App {
     db: Db,
     cache: Cache,
+    uploads: Uploads,
     master_keys: MasterKeys,
     links: Links,
     good_keys: GoodKeys,
@@ -72,8 +75,15 @@ pub struct Notifier {
 }
 
 impl App {
-    pub fn new(db: Db, cache: Cache, master_keys: MasterKeys, links: Links, notifier: Notifier) -> Self {
-        Self { db, cache, master_keys, links, good_keys: GoodKeys::new(), notifier }
+    pub fn new(
+        db: Db,
+        cache: Cache,
+        uploads: Uploads,
+        master_keys: MasterKeys,
+        links: Links,
+        notifier: Notifier,
+    ) -> Self {
+        Self { db, cache, uploads, master_keys, links, good_keys: GoodKeys::new(), notifier }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::dialer::Dialer;
 use crate::effects::ai::{Models, Settings};
 use crate::execution::is_tenant;
 use crate::guest::{Cache, Engine, Limits};
-use crate::http::{self, App, Notifier};
+use crate::http::{self, App, Notifier, Uploads};
 use crate::link::Links;
 use crate::master_key::MasterKeys;
 use crate::outbox::Outbox;
@@ -178,7 +178,8 @@ async fn start(
     let engine = Engine::new().map_err(|why| anyhow::anyhow!("the WebAssembly engine: {why:#}"))?;
     tracing::debug!(concurrency = config.concurrency, "engine ready");
     let cache = Cache::new(engine, directory, key);
-    Ok((App::new(db.clone(), cache.clone(), keys, links, notifier), cache))
+    let uploads = Uploads::new(&data.uploads(), data.is_sole).context("a directory for uploads")?;
+    Ok((App::new(db.clone(), cache.clone(), uploads, keys, links, notifier), cache))
 }
 
 fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache, links: Links) -> anyhow::Result<Worker> {
