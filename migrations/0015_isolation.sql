@@ -43,9 +43,10 @@ end $$;
 grant select, insert, update, delete on
     api_key, webhook_secret, agent, agent_version, limit_set, execution, log_line, pause, vote, webhook_delivery,
     endpoint, endpoint_secret, reviewer, review_group, review_group_member, notification, delivery, delivery_attempt,
-    audit_unsealed
+    audit_unsealed, compile_budget
 to countersign_tenant;
-grant select, insert on component, journal_entry, audit_entry to countersign_tenant;
+grant select on component_grant to countersign_tenant;
+grant select, insert on journal_entry, audit_entry to countersign_tenant;
 grant select, update on tenant to countersign_tenant;
 
 -- What a host does for all tenants at once: it claims, keeps times, tells, seals, and looks whether it can read secrets.
@@ -59,3 +60,7 @@ grant select, insert, update, delete on notification, delivery, delivery_attempt
 grant select, insert on audit_unsealed to countersign_host;
 -- When keys were used is noted for those of many tenants at once.
 grant select (tenant_id, key_id, last_used_at), update (last_used_at) on api_key to countersign_host;
+
+-- A tenant's connection reaches components by these alone.
+revoke execute on function keep_component, granted_component from public;
+grant execute on function keep_component, granted_component to countersign_tenant;

@@ -114,6 +114,9 @@ enum Command {
     /// Run the host of `dev`, until standard input ends
     #[command(hide = true)]
     ServeBelow(Box<crate::config::Config>),
+    /// Compile the component on standard input, for the host that has started this
+    #[command(hide = true)]
+    CompileChild,
     /// See an agent wait for two people while its host is killed twice
     Demo(demo::DemoArgs),
     /// Make a project with an agent that works
@@ -178,6 +181,13 @@ enum Command {
     Tenants(tenants::TenantsCommand),
 }
 
+impl Cli {
+    /// Whether this process is one that compiles for a host, and does nothing else.
+    pub fn is_compiler(&self) -> bool {
+        matches!(self.command, Command::CompileChild)
+    }
+}
+
 /// Does what the command line says; the exit code tells scripts how it went.
 pub async fn run(cli: Cli) -> ExitCode {
     let out = Output::new(cli.globals.json);
@@ -207,6 +217,7 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
     match cli.command {
         Command::Serve(config) => crate::serve(*config).await.map_err(|error| failed(&error))?,
         Command::ServeBelow(config) => dev::serve_below(*config).await.map_err(|error| failed(&error))?,
+        Command::CompileChild => return Err(Failure::Usage("only a host starts this".into())),
         Command::Dev(args) => dev::dev(&args, globals.url.as_deref(), key, out).await?,
         Command::Tenants(command) => tenants::tenants(command, &url(), out).await?,
         Command::Try(args) => return trying::run(&args, out).await,

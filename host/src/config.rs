@@ -220,6 +220,11 @@ impl DataDir {
         Ok((directory, CacheKey::new(key)))
     }
 
+    /// Where components are while they arrive.
+    pub fn uploads(&self) -> PathBuf {
+        self.path.join("uploads")
+    }
+
     /// The keys of the file `master-key`, which has the form of the setting. It is made once, with one key.
     fn master_keys(&self) -> anyhow::Result<MasterKeys> {
         let path = self.path.join("master-key");

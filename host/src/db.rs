@@ -23,6 +23,7 @@ pub mod asked;
 pub mod audit;
 pub mod bell;
 pub mod claims;
+pub mod compiling;
 pub mod decisions;
 pub mod deliveries;
 pub mod embedded;

@@ -29,14 +29,16 @@ mod asks;
 mod bindings;
 mod cache;
 mod check;
+mod compiler;
 mod component;
 mod engine;
 mod limits;
 mod wasi;
 
 pub use asks::{LogLine, OpenAsk, Stream};
-pub use cache::{Cache, CacheKey};
+pub use cache::{Cache, CacheKey, Compilation};
 pub use check::{COMPONENT_BYTES_MAX, Invalid, check};
+pub use compiler::{Uncompiled, compile_child};
 pub use component::{Component, Function, Manifest};
 pub use engine::Engine;
 pub use limits::Limits;

@@ -44,6 +44,7 @@ mod secrets;
 mod settings;
 mod tenants;
 mod unread;
+mod uploads;
 mod webhooks;
 
 pub use access::{Access, ROUTES};
@@ -52,6 +53,7 @@ pub use auth::new_key;
 use error::Error;
 use key_uses::KeyUses;
 pub use keys::NAME_BYTES_MAX as KEY_NAME_BYTES_MAX;
+pub use uploads::Uploads;
 
 /// Largest JSON body, in bytes: an input may have 1 MiB, and something around it.
 const JSON_BODY_BYTES_MAX: usize = (1 << 20) + (64 << 10);
@@ -64,6 +66,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct App {
     db: Db,
     cache: Cache,
+    uploads: Uploads,
     master_keys: MasterKeys,
     links: Links,
     good_keys: GoodKeys,
@@ -80,8 +83,24 @@ pub struct Notifier {
 }
 
 impl App {
-    pub fn new(db: Db, cache: Cache, master_keys: MasterKeys, links: Links, notifier: Notifier) -> Self {
-        Self { db, cache, master_keys, links, good_keys: GoodKeys::new(), key_uses: KeyUses::default(), notifier }
+    pub fn new(
+        db: Db,
+        cache: Cache,
+        uploads: Uploads,
+        master_keys: MasterKeys,
+        links: Links,
+        notifier: Notifier,
+    ) -> Self {
+        Self {
+            db,
+            cache,
+            uploads,
+            master_keys,
+            links,
+            good_keys: GoodKeys::new(),
+            key_uses: KeyUses::default(),
+            notifier,
+        }
     }
 }
 

@@ -23,6 +23,7 @@ struct Metrics {
     attempts: Family<Label, Counter>,
     decisions: Family<Label, Counter>,
     deliveries: Family<Label, Counter>,
+    cache_refused: Counter,
     open_pauses: Gauge,
     oldest_pause: Gauge<f64, AtomicU64>,
     outbox_due: Gauge,
@@ -39,6 +40,11 @@ static METRICS: LazyLock<(Registry, Metrics)> = LazyLock::new(|| {
         metrics.decisions.clone(),
     );
     registry.register("deliveries", "Tries of this host to deliver by what came of them", metrics.deliveries.clone());
+    registry.register(
+        "cache_refused",
+        "Files with compiled components that were not this host's, or not whole",
+        metrics.cache_refused.clone(),
+    );
     registry.register("open_pauses", "Pauses that wait for a decision", metrics.open_pauses.clone());
     registry.register("oldest_pause_seconds", "How long the oldest of them has waited", metrics.oldest_pause.clone());
     registry.register("outbox_due", "Deliveries that are due", metrics.outbox_due.clone());
@@ -72,6 +78,11 @@ pub(crate) fn decision(decided: &Decided) {
 /// Counts a try to deliver a notification.
 pub(crate) fn delivery(outcome: &'static str) {
     METRICS.1.deliveries.get_or_create(&Label { outcome }).inc();
+}
+
+/// Counts a file in the cache that was not loaded.
+pub(crate) fn cache_refused() {
+    METRICS.1.cache_refused.inc();
 }
 
 /// All of it, in the OpenMetrics text format.

@@ -19,7 +19,7 @@ use crate::db::embedded::Embedded;
 use crate::dialer::Dialer;
 use crate::effects::ai::{Models, Settings};
 use crate::guest::{Cache, Engine, Limits};
-use crate::http::{self, App, KEY_NAME_BYTES_MAX, Notifier};
+use crate::http::{self, App, KEY_NAME_BYTES_MAX, Notifier, Uploads};
 use crate::link::Links;
 use crate::master_key::MasterKeys;
 use crate::outbox::Outbox;
@@ -177,7 +177,8 @@ async fn start(
     let engine = Engine::new().map_err(|why| anyhow::anyhow!("the WebAssembly engine: {why:#}"))?;
     tracing::debug!(concurrency = config.concurrency, "engine ready");
     let cache = Cache::new(engine, directory, key);
-    Ok((App::new(db.clone(), cache.clone(), keys, links, notifier), cache))
+    let uploads = Uploads::new(&data.uploads(), data.is_sole).context("a directory for uploads")?;
+    Ok((App::new(db.clone(), cache.clone(), uploads, keys, links, notifier), cache))
 }
 
 /// Makes a key and leaves it in a file. One that a crash kept from being written down is never used; the next start makes

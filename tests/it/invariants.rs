@@ -123,7 +123,8 @@ fn http_and_worker_never_call_each_other_and_guest_knows_neither_db_nor_effects(
 #[test]
 fn every_query_on_tenant_data_names_the_tenant() {
     let tables = [
-        "component",
+        "component_grant",
+        "compile_budget",
         "agent",
         "agent_version",
         "execution",

@@ -36,7 +36,8 @@ pub struct Deployment<'a> {
     pub tenant: &'a str,
     pub agent: &'a str,
     pub digest: Digest,
-    pub wasm: &'a [u8],
+    /// None: the tenant has a grant of it already.
+    pub wasm: Option<&'a [u8]>,
     /// JSON text.
     pub manifest: &'a str,
     /// Who uploaded it.
@@ -49,15 +50,15 @@ impl Db {
     /// Executions that have started stay on the version that they started on.
     pub async fn deploy(&self, new: &Deployment<'_>) -> Result<Deployed> {
         let mut tx = self.begin(new.tenant).await?;
-        sqlx::query(
-            "insert into component (tenant_id, digest, wasm, manifest) values ($1, $2, $3, $4) on conflict do nothing",
-        )
-        .bind(new.tenant)
-        .bind(&new.digest[..])
-        .bind(new.wasm)
-        .bind(new.manifest)
-        .execute(&mut *tx)
-        .await?;
+        if let Some(wasm) = new.wasm {
+            sqlx::query("select keep_component($1, $2, $3, $4)")
+                .bind(new.tenant)
+                .bind(&new.digest[..])
+                .bind(wasm)
+                .bind(new.manifest)
+                .execute(&mut *tx)
+                .await?;
+        }
         // Creates the agent or locks it, so that two uploads count one after the other.
         let active: i32 = sqlx::query_scalar(
             "insert into agent (tenant_id, agent, active_version) values ($1, $2, 1)
@@ -108,11 +109,11 @@ impl Db {
     /// A version of an agent; the active one if none is named.
     pub async fn find_version(&self, tenant: &str, agent: &str, version: Option<i32>) -> Result<Option<Version>> {
         Ok(sqlx::query_as(
-            "select v.agent, v.version, v.version = a.active_version as active, v.digest,
-                    octet_length(c.wasm) as size_bytes, c.manifest, v.created_at
+            "select v.agent, v.version, v.version = a.active_version as active, v.digest, g.size_bytes,
+                    g.manifest, v.created_at
              from agent_version v
              join agent a on a.tenant_id = v.tenant_id and a.agent = v.agent
-             join component c on c.tenant_id = v.tenant_id and c.digest = v.digest
+             join component_grant g on g.tenant_id = v.tenant_id and g.digest = v.digest
              where v.tenant_id = $1 and v.agent = $2 and v.version = coalesce($3, a.active_version)",
         )
         .bind(tenant)
@@ -125,11 +126,11 @@ impl Db {
     /// The active version of every agent, by name.
     pub async fn list_agents(&self, tenant: &str, after: Option<&str>, limit: i64) -> Result<Page<Version>> {
         let items = sqlx::query_as(
-            "select v.agent, v.version, true as active, v.digest, octet_length(c.wasm) as size_bytes, c.manifest,
+            "select v.agent, v.version, true as active, v.digest, g.size_bytes, g.manifest,
                     v.created_at
              from agent a
              join agent_version v on v.tenant_id = a.tenant_id and v.agent = a.agent and v.version = a.active_version
-             join component c on c.tenant_id = v.tenant_id and c.digest = v.digest
+             join component_grant g on g.tenant_id = v.tenant_id and g.digest = v.digest
              where a.tenant_id = $1 and ($2::text is null or a.agent > $2)
              order by a.agent limit $3 + 1",
         )
@@ -150,11 +151,11 @@ impl Db {
         limit: i64,
     ) -> Result<Page<Version>> {
         let items = sqlx::query_as(
-            "select v.agent, v.version, v.version = a.active_version as active, v.digest,
-                    octet_length(c.wasm) as size_bytes, c.manifest, v.created_at
+            "select v.agent, v.version, v.version = a.active_version as active, v.digest, g.size_bytes,
+                    g.manifest, v.created_at
              from agent_version v
              join agent a on a.tenant_id = v.tenant_id and a.agent = v.agent
-             join component c on c.tenant_id = v.tenant_id and c.digest = v.digest
+             join component_grant g on g.tenant_id = v.tenant_id and g.digest = v.digest
              where v.tenant_id = $1 and v.agent = $2 and ($3::int is null or v.version < $3)
              order by v.version desc limit $4 + 1",
         )
@@ -196,12 +197,21 @@ impl Db {
         Ok(true)
     }
 
-    /// The bytes of a component.
-    pub async fn component_bytes(&self, tenant: &str, digest: &Digest) -> Result<Option<Vec<u8>>> {
-        Ok(sqlx::query_scalar("select wasm from component where tenant_id = $1 and digest = $2")
+    /// What a component says of itself, if the tenant has uploaded it before.
+    pub async fn granted_manifest(&self, tenant: &str, digest: &Digest) -> Result<Option<String>> {
+        Ok(sqlx::query_scalar("select manifest from component_grant where tenant_id = $1 and digest = $2")
             .bind(tenant)
             .bind(&digest[..])
             .fetch_optional(&mut *self.of(tenant).await?)
+            .await?)
+    }
+
+    /// The bytes of a component that the tenant has uploaded.
+    pub async fn component_bytes(&self, tenant: &str, digest: &Digest) -> Result<Option<Vec<u8>>> {
+        Ok(sqlx::query_scalar("select granted_component($1, $2)")
+            .bind(tenant)
+            .bind(&digest[..])
+            .fetch_one(&mut *self.of(tenant).await?)
             .await?)
     }
 }

@@ -1,6 +1,7 @@
 //! A component that has been checked, compiled and linked, ready for any number of instances.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use wasmtime::Store;
@@ -52,9 +53,10 @@ pub struct Function {
 }
 
 impl Component {
-    /// Checks the bytes of an upload and compiles them. Takes seconds for a large one, on this thread.
+    /// Checks and compiles a component of one's own. Takes seconds for a large one, on this thread.
     pub(super) fn compile(engine: &Engine, wasm: &[u8]) -> Result<wasmtime::component::Component, Invalid> {
-        check::check(wasm)?;
+        check::check(wasm, &crate::limits::Limits::default())?;
+        check::validate(wasm)?;
         wasmtime::component::Component::new(engine.wasmtime(), wasm)
             .map_err(|why| Invalid::NotCompiled(format!("{why:#}")))
     }
@@ -78,6 +80,11 @@ impl Component {
 
     /// Asks the component what it can do, within the limits of any guest.
     pub async fn describe(&self) -> Result<Manifest, Invalid> {
+        self.describe_metered().await.0
+    }
+
+    /// The same, and the CPU time that the component took to say it.
+    pub async fn describe_metered(&self) -> (Result<Manifest, Invalid>, Duration) {
         let limits = Limits::default();
         let call = Call {
             execution_id: String::new(),
@@ -99,14 +106,15 @@ impl Component {
         });
         // It may compute, not ask: with an ask open it would wait for ever.
         let described = super::until_quiescent(&meter, describing).await;
-        match described {
+        let manifest = match described {
             // Reading schemas takes up to seconds, if they are made for that.
             Some(Ok(manifest)) => tokio::task::spawn_blocking(move || check_manifest(manifest))
                 .await
-                .map_err(|_| Invalid::NotDescribed("its manifest could not be checked".into()))?,
+                .unwrap_or_else(|_| Err(Invalid::NotDescribed("its manifest could not be checked".into()))),
             Some(Err(error)) => Err(Invalid::NotDescribed(limits::failure(&error, &meter, asks.last_words()).message)),
             None => Err(Invalid::NotDescribed("it asked the host for something, which it may not".into())),
-        }
+        };
+        (manifest, meter.spent())
     }
 
     pub(super) fn store(&self, call: &Call, asks: &Arc<Asks>, meter: &Arc<Meter>) -> Store<Inside> {

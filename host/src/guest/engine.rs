@@ -52,6 +52,11 @@ impl Drop for Clock {
     }
 }
 
+/// Compiles a component to what `Component::deserialize` of an engine of any process with this program takes.
+pub(super) fn precompile(wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    wasmtime::Engine::new(&config())?.precompile_component(wasm)
+}
+
 fn config() -> Config {
     let mut config = Config::new();
     config

@@ -79,6 +79,11 @@ impl Meter {
         polled
     }
 
+    /// The CPU time of the slice so far.
+    pub(super) fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent.load(Ordering::Relaxed))
+    }
+
     /// What happens at a tick of the epoch: the guest makes room for others, or has used up its time.
     pub(super) fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
         let now = thread_cpu().saturating_sub(self.poll_began.load(Ordering::Relaxed));
@@ -92,7 +97,7 @@ impl Meter {
 }
 
 /// The CPU time of this thread, in nanoseconds.
-fn thread_cpu() -> u64 {
+pub(super) fn thread_cpu() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }

@@ -1,5 +1,7 @@
 //! What a client is told when something is wrong: a status, a stable code, and a sentence that says what to do.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -38,10 +40,14 @@ pub(super) enum Error {
     UnsupportedMediaType(&'static str),
     /// 422.
     Unprocessable(&'static str, String, Blame),
+    /// 429: too much at once, or of a quota.
+    TooManyRequests { code: &'static str, message: String, retry_after: Duration },
     /// 500. The cause has been logged, and is not shown.
     Internal,
     /// 503. The database cannot be reached.
     Unavailable,
+    /// 503. No compiler could be started.
+    NoCompiler,
 }
 
 /// What stands beside an error in its body: a name and a value.
@@ -114,6 +120,15 @@ impl Error {
         Self::Conflict("endpoint_disabled", why.into(), None)
     }
 
+    /// When it may be worth trying again.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyRequests { retry_after, .. } => Some(*retry_after),
+            Self::Unavailable | Self::NoCompiler => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
     fn parts(self) -> (StatusCode, &'static str, String, Blame, Option<Box<With>>) {
         let client = |status, code, message: String| (status, code, message, Blame::Client, None);
         match self {
@@ -155,12 +170,17 @@ impl Error {
                 client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
             }
             Self::Unprocessable(code, message, blame) => (StatusCode::UNPROCESSABLE_ENTITY, code, message, blame, None),
+            Self::TooManyRequests { code, message, .. } => client(StatusCode::TOO_MANY_REQUESTS, code, message),
             Self::Internal => {
                 let message = "internal error; the cause is in the host's log";
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", message.into(), Blame::Host, None)
             }
             Self::Unavailable => {
                 let message = "the database cannot be reached at the moment; try again";
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", message.into(), Blame::Host, None)
+            }
+            Self::NoCompiler => {
+                let message = "the component cannot be compiled at the moment; try again";
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", message.into(), Blame::Host, None)
             }
         }
@@ -175,20 +195,18 @@ impl IntoResponse for Error {
 
 /// The answer to a request that failed, its body in any shape.
 pub(super) fn respond(error: Error, shape: impl FnOnce(&'static str, String, Blame) -> Value) -> Response {
+    let retry_after = error.retry_after();
     let (status, code, message, blame, with) = error.parts();
     let mut body = shape(code, message, blame);
     if let Some(with) = with {
         body[with.0] = with.1;
     }
     let mut response = (status, Json(body)).into_response();
-    match status {
-        StatusCode::UNAUTHORIZED => {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        StatusCode::SERVICE_UNAVAILABLE => {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        _ => {}
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(after) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }
     response
 }

@@ -42,7 +42,7 @@ pub(super) enum Error {
     #[error("the component of version {0} is not in the database")]
     NoComponent(i32),
     #[error("the component could not be made ready: {0}")]
-    Component(#[from] crate::guest::Invalid),
+    Component(#[from] crate::guest::Uncompiled),
     #[error("the host that drove it vanished")]
     Vanished,
     #[error("the answer to ask {0} does not fit it")]
@@ -106,7 +106,7 @@ async fn component(worker: &Worker, claim: &Claim) -> Result<Component, Error> {
     }
     let wasm = worker.db.component_bytes(&claim.tenant, &claim.digest).await?;
     let wasm: Arc<[u8]> = wasm.ok_or(Error::NoComponent(claim.version))?.into();
-    Ok(worker.cache.compile(&claim.digest, wasm).await?)
+    Ok(worker.cache.compile_for(&claim.tenant, &claim.digest, wasm).await?)
 }
 
 fn start(worker: &Worker, claim: &Claim, component: &Component) -> Guest {
