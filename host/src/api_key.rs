@@ -23,6 +23,8 @@ pub enum Role {
     Deployer,
     Runner,
     Reviewer,
+    /// Of whoever runs the hosts: manages tenants, and sees nothing of theirs.
+    Host,
 }
 
 /// What can be done over HTTP.
@@ -37,16 +39,22 @@ pub enum Action {
     /// Let somebody else decide a pause, by a link.
     MakeLinks,
     SeeGroups,
+    /// Lower the limits of an agent.
+    LimitAgents,
+    SeeUsage,
     Administer,
+    /// Of all tenants, but nothing of a tenant's own.
+    ManageTenants,
 }
 
 impl Role {
     /// The one table of who may do what; docs/api.md shows it to people.
     pub fn may(self, action: Action) -> bool {
-        use Action::{Decide, Deploy, Run, SeeAgents, SeeExecutions, SeeGroups, SeePauses};
+        use Action::{Decide, Deploy, LimitAgents, ManageTenants, Run, SeeAgents, SeeExecutions, SeeGroups, SeePauses};
         match self {
-            Self::Operator => true,
-            Self::Deployer => matches!(action, SeeAgents | Deploy | SeeExecutions),
+            Self::Host => action == ManageTenants,
+            Self::Operator => action != ManageTenants,
+            Self::Deployer => matches!(action, SeeAgents | Deploy | LimitAgents | SeeExecutions),
             Self::Runner => matches!(action, SeeAgents | SeeExecutions | Run | SeePauses | SeeGroups),
             Self::Reviewer => matches!(action, SeeAgents | SeePauses | Decide | SeeGroups),
         }
@@ -58,12 +66,13 @@ impl Role {
             Self::Deployer => "deployer",
             Self::Runner => "runner",
             Self::Reviewer => "reviewer",
+            Self::Host => "host",
         }
     }
 
     /// The role of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Operator, Self::Deployer, Self::Runner, Self::Reviewer].into_iter().find(|role| role.as_str() == name)
+        [Self::Operator, Self::Deployer, Self::Runner, Self::Reviewer, Self::Host].into_iter().find(|role| role.as_str() == name)
     }
 }
 
@@ -148,6 +157,8 @@ mod tests {
             assert!(!role.may(Action::Administer));
         }
         assert!(Role::Operator.may(Action::Administer));
+        assert!(!Role::Operator.may(Action::ManageTenants) && Role::Host.may(Action::ManageTenants));
+        assert!(!Role::Host.may(Action::Administer) && !Role::Host.may(Action::SeeUsage));
         assert!(!Role::Runner.may(Action::Decide) && !Role::Reviewer.may(Action::Run));
     }
 }

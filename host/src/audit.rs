@@ -28,6 +28,7 @@ const NO_HASH: &str = "000000000000000000000000000000000000000000000000000000000
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     TenantCreated,
+    TenantLimitsChanged,
     KeyCreated,
     KeyRevoked,
     SecretCreated,
@@ -44,6 +45,7 @@ pub enum Action {
     GroupRemoved,
     AgentDeployed,
     AgentActivated,
+    AgentLimitsChanged,
     ExecutionStarted,
     ExecutionCancelled,
     /// An operator lets somebody decide a pause without a key.
@@ -58,8 +60,9 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::TenantCreated,
+        Self::TenantLimitsChanged,
         Self::KeyCreated,
         Self::KeyRevoked,
         Self::SecretCreated,
@@ -76,6 +79,7 @@ impl Action {
         Self::GroupRemoved,
         Self::AgentDeployed,
         Self::AgentActivated,
+        Self::AgentLimitsChanged,
         Self::ExecutionStarted,
         Self::ExecutionCancelled,
         Self::LinkCreated,
@@ -89,6 +93,7 @@ impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TenantCreated => "tenant.created",
+            Self::TenantLimitsChanged => "tenant.limits_changed",
             Self::KeyCreated => "key.created",
             Self::KeyRevoked => "key.revoked",
             Self::SecretCreated => "secret.created",
@@ -105,6 +110,7 @@ impl Action {
             Self::GroupRemoved => "group.removed",
             Self::AgentDeployed => "agent.deployed",
             Self::AgentActivated => "agent.activated",
+            Self::AgentLimitsChanged => "agent.limits_changed",
             Self::ExecutionStarted => "execution.started",
             Self::ExecutionCancelled => "execution.cancelled",
             Self::LinkCreated => "link.created",

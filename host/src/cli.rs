@@ -19,6 +19,7 @@ mod events;
 mod executions;
 mod failure;
 mod keys;
+mod limits;
 mod link;
 mod local;
 mod logs;
@@ -39,6 +40,7 @@ mod table;
 mod text;
 mod time;
 mod trying;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -130,6 +132,11 @@ enum Command {
     /// List the agents
     #[command(after_help = "Examples:\n  countersign agents")]
     Agents,
+    /// Show what executions of an agent may use, and lower it
+    Limits(limits::LimitsArgs),
+    /// Show every limit and quota, and what is used of it
+    #[command(after_help = "Examples:\n  countersign usage")]
+    Usage,
     /// Start an execution, and wait for it if wanted
     Run(run::RunArgs),
     /// List executions, newest first
@@ -172,14 +179,14 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Sign a webhook's body on standard input and print the headers
     Sign(sign::SignArgs),
-    /// Make tenants; works on the database, not through the API
+    /// Make tenants, and say what they may use
     #[command(subcommand)]
     Tenants(TenantsCommand),
 }
 
 #[derive(Subcommand)]
 enum TenantsCommand {
-    /// Make a tenant and print its first key, an operator's
+    /// Make a tenant and print its first key, an operator's; works on the database, not through the API
     #[command(after_help = "Examples:\n  countersign tenants create acme --database-url postgres://…")]
     Create {
         /// 1 to 64 of a-z 0-9 -
@@ -188,6 +195,10 @@ enum TenantsCommand {
         #[command(flatten)]
         config: Box<crate::config::Config>,
     },
+    /// Show what a tenant may use, and set it; needs a key of the role `host`
+    Limits(limits::TenantLimitsArgs),
+    /// Show what a tenant uses; needs a key of the role `host`
+    Usage(usage::TenantUsageArgs),
 }
 
 /// Does what the command line says; the exit code tells scripts how it went.
@@ -226,6 +237,10 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
                 out.note("Keep it now: it cannot be shown again.");
             }
         }
+        Command::Tenants(TenantsCommand::Limits(args)) => limits::of_tenant(&args, &client()?, out).await?,
+        Command::Tenants(TenantsCommand::Usage(args)) => usage::of_tenant(&args, &client()?, out).await?,
+        Command::Limits(args) => limits::of_agent(&args, &client()?, out).await?,
+        Command::Usage => usage::own(&client()?, out).await?,
         Command::Try(args) => return trying::run(&args, out).await,
         Command::Replay(args) => return replay::run(&args, client, out).await,
         Command::Demo(args) => demo::demo(args, out).await?,

@@ -19,6 +19,7 @@ use crate::dialer::Dialer;
 use crate::guest::Cache;
 use crate::link::Links;
 use crate::master_key::MasterKeys;
+use crate::rate::Rates;
 use crate::web;
 
 mod agentfield;
@@ -35,11 +36,13 @@ mod groups;
 mod health;
 mod journal;
 mod keys;
+mod limits;
 mod links;
 mod pauses;
 mod reviewers;
 mod settings;
 mod unread;
+mod usage;
 mod webhooks;
 
 use auth::GoodKeys;
@@ -60,6 +63,7 @@ pub struct App {
     master_keys: MasterKeys,
     links: Links,
     good_keys: GoodKeys,
+    starts: Rates,
     notifier: Notifier,
 }
 
@@ -72,8 +76,8 @@ pub struct Notifier {
 }
 
 impl App {
-    pub fn new(db: Db, cache: Cache, master_keys: MasterKeys, links: Links, notifier: Notifier) -> Self {
-        Self { db, cache, master_keys, links, good_keys: GoodKeys::new(), notifier }
+    pub fn new(db: Db, cache: Cache, master_keys: MasterKeys, links: Links, starts: Rates, notifier: Notifier) -> Self {
+        Self { db, cache, master_keys, links, good_keys: GoodKeys::new(), starts, notifier }
     }
 }
 
@@ -100,6 +104,8 @@ fn router(app: App) -> Router {
         .merge(endpoints::router())
         .merge(deliveries::router())
         .merge(settings::router())
+        .merge(limits::router())
+        .merge(usage::router())
         .merge(agentfield::router())
         .merge(audit::router())
         .merge(health::router())

@@ -9,6 +9,7 @@ mod approvals;
 mod links;
 mod secrets;
 mod audit;
+mod limits;
 mod resume;
 mod invariants;
 mod replay;

@@ -13,12 +13,14 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
+use super::executions::FULL_RETRY_AFTER;
 use super::extract::{self, Json, Paging, Path, Query, bad_cursor, limit};
 use crate::api_key::Action;
 use crate::db::Page;
 use crate::db::agents::{self, Deployed, Deployment};
 use crate::execution::{Blame, hex, is_name};
 use crate::guest::{COMPONENT_BYTES_MAX, Manifest};
+use crate::limits::Settings;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -89,6 +91,7 @@ async fn upload(
         return Err(Error::invalid("an agent's name is 1 to 64 of a-z 0-9 _ -, starting with a letter"));
     }
     let wasm: Arc<[u8]> = extract::bytes(request, "application/wasm", COMPONENT_BYTES_MAX).await?.to_vec().into();
+    room_to_store(&app, &caller, wasm.len()).await?;
     let digest: [u8; 32] = Sha256::digest(&wasm).into();
     let invalid = |why: crate::guest::Invalid| Error::Unprocessable("invalid_component", why.to_string(), Blame::Guest);
     let component = app.cache.compile(&digest, wasm.clone()).await.map_err(invalid)?;
@@ -106,6 +109,14 @@ async fn upload(
         Deployed::Created(version) => (StatusCode::CREATED, Json(version.try_into()?)),
         Deployed::Unchanged(version) => (StatusCode::OK, Json(version.try_into()?)),
     })
+}
+
+/// Fails with 429 if so many bytes would be more than the tenant may keep.
+async fn room_to_store(app: &App, caller: &Caller, bytes: usize) -> Result<()> {
+    let overrides = app.db.tenant_limits(&caller.tenant).await?.unwrap_or_default();
+    let quotas = Settings::kept(&overrides).quotas;
+    let room = app.db.room_to_store(&caller.tenant, bytes, &quotas).await?;
+    room.map_err(|full| Error::full(&full, FULL_RETRY_AFTER))
 }
 
 /// The active version of every agent, by name.

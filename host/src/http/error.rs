@@ -1,5 +1,7 @@
 //! What a client is told when something is wrong: a status, a stable code, and a sentence that says what to do.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::extract::Json;
 use crate::db;
+use crate::db::usage::Full;
 use crate::execution::Blame;
 
 /// Every way in which a request can fail.
@@ -38,6 +41,8 @@ pub(super) enum Error {
     UnsupportedMediaType(&'static str),
     /// 422.
     Unprocessable(&'static str, String, Blame),
+    /// 429. There may be room after a while.
+    TooManyRequests { code: &'static str, message: String, retry_after: Duration },
     /// 500. The cause has been logged, and is not shown.
     Internal,
     /// 503. The database cannot be reached.
@@ -102,6 +107,21 @@ impl Error {
         Self::Conflict("endpoint_disabled", why.into(), None)
     }
 
+    /// A quota of the tenant that leaves no room.
+    pub(super) fn full(full: &Full, retry_after: Duration) -> Self {
+        let message = format!("{full}; end or wait for what uses it, or ask whoever runs the hosts for more");
+        Self::TooManyRequests { code: "quota_exceeded", message, retry_after }
+    }
+
+    /// After how many seconds the same request may be answered otherwise.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyRequests { retry_after, .. } => Some(retry_after.as_millis().div_ceil(1_000).max(1) as u64),
+            Self::Unavailable => Some(1),
+            _ => None,
+        }
+    }
+
     fn parts(self) -> (StatusCode, &'static str, String, Blame, Option<Box<With>>) {
         let client = |status, code, message: String| (status, code, message, Blame::Client, None);
         match self {
@@ -143,6 +163,7 @@ impl Error {
                 client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
             }
             Self::Unprocessable(code, message, blame) => (StatusCode::UNPROCESSABLE_ENTITY, code, message, blame, None),
+            Self::TooManyRequests { code, message, .. } => client(StatusCode::TOO_MANY_REQUESTS, code, message),
             Self::Internal => {
                 let message = "internal error; the cause is in the host's log";
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", message.into(), Blame::Host, None)
@@ -163,20 +184,18 @@ impl IntoResponse for Error {
 
 /// The answer to a request that failed, its body in any shape.
 pub(super) fn respond(error: Error, shape: impl FnOnce(&'static str, String, Blame) -> Value) -> Response {
+    let retry_after = error.retry_after();
     let (status, code, message, blame, with) = error.parts();
     let mut body = shape(code, message, blame);
     if let Some(with) = with {
         body[with.0] = with.1;
     }
     let mut response = (status, Json(body)).into_response();
-    match status {
-        StatusCode::UNAUTHORIZED => {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        StatusCode::SERVICE_UNAVAILABLE => {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        _ => {}
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

@@ -13,6 +13,9 @@ const ROLES: [&str; 4] = ["operator", "deployer", "runner", "reviewer"];
 fn allowed(method: &str, path: &str) -> Option<&'static [&'static str]> {
     let reads = method == "get";
     let path = path.strip_prefix("/api").unwrap_or(path);
+    if path.ends_with("/limits") && path.starts_with("/v1/agents") {
+        return Some(&["operator", "deployer"]);
+    }
     if path.ends_with("/approval-status") {
         return Some(&["operator", "runner", "reviewer"]);
     }
@@ -28,7 +31,9 @@ fn allowed(method: &str, path: &str) -> Option<&'static [&'static str]> {
         Some("pauses") if reads => &["operator", "runner", "reviewer"],
         Some("pauses") => &["operator", "reviewer"],
         Some("groups") if reads => &["operator", "runner", "reviewer"],
-        Some("keys" | "secrets" | "settings" | "audit") => &["operator"],
+        Some("keys" | "secrets" | "settings" | "audit" | "usage") => &["operator"],
+        // Only keys of the role `host`.
+        Some("tenants") => &[],
         Some("groups" | "reviewers" | "endpoints" | "deliveries") => &["operator"],
         Some("webhooks") | None => return None,
         Some(_) => panic!("{method} {path} is not in the table of this test"),
@@ -60,6 +65,7 @@ async fn call(api: &Api, method: &str, path: &str, with_key: bool) -> Reply {
         "/v1/reviewers/{name}" if method == Method::PUT => request.json(&json!({"email": "nobody@example.com"})),
         "/v1/settings/agentfield" if method == Method::PUT => request.json(&json!({"bare_signatures": false})),
         "/api/v1/executions/{execution_id}/approval-response" => request.json(&json!({"decision": "approved"})),
+        "/v1/tenants/{tenant}/limits" | "/v1/agents/{agent}/limits" if method == Method::PUT => request.json(&json!({})),
         "/v1/pauses/{id}/decision" => request.json(&json!({"decision": "approved"})),
         "/v1/pauses/{id}/links" => request.json(&json!({"reviewer": "zoe"})),
         _ => request,
