@@ -72,7 +72,9 @@ impl Role {
 
     /// The role of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Operator, Self::Deployer, Self::Runner, Self::Reviewer, Self::Host].into_iter().find(|role| role.as_str() == name)
+        [Self::Operator, Self::Deployer, Self::Runner, Self::Reviewer, Self::Host]
+            .into_iter()
+            .find(|role| role.as_str() == name)
     }
 }
 

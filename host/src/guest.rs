@@ -176,7 +176,9 @@ impl Guest {
     fn ended(&self, ended: wasmtime::Result<Result<String, String>>) -> State {
         let json = match ended {
             Ok(json) => json,
-            Err(error) => return State::Failed(limits::failure(&error, &self.limits, &self.meter, self.asks.last_words())),
+            Err(error) => {
+                return State::Failed(limits::failure(&error, &self.limits, &self.meter, self.asks.last_words()));
+            }
         };
         let (Ok(text) | Err(text)) = &json;
         if text.len() > JSON_BYTES_MAX {

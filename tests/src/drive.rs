@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use countersign::execution::Failure;
 use countersign::guest::{Cache, CacheKey, Call, Component, Engine, LogLine, State};
-use countersign::limits::Limits;
 use countersign::journal::{Answer, Ask, Completion, Entry, Mismatch, Review};
+use countersign::limits::Limits;
 use countersign::trial::{Question, Trial};
 use sha2::{Digest as _, Sha256};
 

@@ -148,7 +148,8 @@ impl Db {
         .bind(same.key)
         .fetch_optional(&self.pool)
         .await?;
-        let started = |(id, request)| if request == same.request_sha256 { Started::Found(id) } else { Started::KeyReused };
+        let started =
+            |(id, request)| if request == same.request_sha256 { Started::Found(id) } else { Started::KeyReused };
         Ok(found.map(started))
     }
 

@@ -108,8 +108,7 @@ impl Db {
 
     /// The limits that an execution was started with. None if there is no such execution.
     pub async fn limits_of(&self, tenant: &str, execution: &str) -> Result<Option<Limits>> {
-        let query =
-            sqlx::query_scalar("select limit_set_id from execution where tenant_id = $1 and execution_id = $2");
+        let query = sqlx::query_scalar("select limit_set_id from execution where tenant_id = $1 and execution_id = $2");
         let Some(id) = query.bind(tenant).bind(execution).fetch_optional(&self.pool).await? else { return Ok(None) };
         Ok(Some(self.limits(tenant, id).await?))
     }

@@ -17,21 +17,11 @@ impl Db {
     /// Keeps what the guest printed in the slices since the last time. Safe to repeat: a line is kept once.
     ///
     /// From the first line on that would make it more than `bytes_max` bytes of the execution, all are dropped.
-    pub async fn append_logs(
-        &self,
-        claim: &Claim,
-        lines: &[LogLine],
-        bytes_max: u64,
-    ) -> Result<Result<(), Fenced>> {
+    pub async fn append_logs(&self, claim: &Claim, lines: &[LogLine], bytes_max: u64) -> Result<Result<(), Fenced>> {
         retry(|| self.try_append_logs(claim, lines, bytes_max)).await
     }
 
-    async fn try_append_logs(
-        &self,
-        claim: &Claim,
-        lines: &[LogLine],
-        bytes_max: u64,
-    ) -> Result<Result<(), Fenced>> {
+    async fn try_append_logs(&self, claim: &Claim, lines: &[LogLine], bytes_max: u64) -> Result<Result<(), Fenced>> {
         let slices: Vec<i32> = lines.iter().map(|line| line.slice).collect();
         let numbers: Vec<i32> = lines.iter().map(|line| line.line).collect();
         let streams: Vec<&str> = lines.iter().map(|line| line.stream.as_str()).collect();

@@ -43,7 +43,8 @@ impl Usage {
     /// Whether one more execution is within the quotas, if so many more have been started, and bytes written, as are
     /// within `near`.
     fn has_room(&self, quotas: &Quotas, near: i64, near_bytes: i64) -> Result<(), Full> {
-        let within = |used: i64, near: i64, max: u64| used.saturating_add(near) < i64::try_from(max).unwrap_or(i64::MAX);
+        let within =
+            |used: i64, near: i64, max: u64| used.saturating_add(near) < i64::try_from(max).unwrap_or(i64::MAX);
         if !within(self.unfinished, near, quotas.unfinished) {
             return Err(Full { quota: "unfinished", max: quotas.unfinished });
         }

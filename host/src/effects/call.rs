@@ -80,7 +80,8 @@ impl Caller<'_> {
             Err(fenced) => Err(fenced),
             Ok(Called::Exists) => Ok(Begun::Runs(child)),
             Ok(Called::TooMany) => {
-                let why = "no more executions may be called in all from the one that a client started (limit `children`)";
+                let why =
+                    "no more executions may be called in all from the one that a client started (limit `children`)";
                 Ok(Begun::Refused(CallError::Denied(why.into())))
             }
         })

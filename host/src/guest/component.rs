@@ -105,7 +105,9 @@ impl Component {
             Some(Ok(manifest)) => tokio::task::spawn_blocking(move || check_manifest(manifest))
                 .await
                 .map_err(|_| Invalid::NotDescribed("its manifest could not be checked".into()))?,
-            Some(Err(error)) => Err(Invalid::NotDescribed(limits::failure(&error, &call.limits, &meter, asks.last_words()).message)),
+            Some(Err(error)) => {
+                Err(Invalid::NotDescribed(limits::failure(&error, &call.limits, &meter, asks.last_words()).message))
+            }
             None => Err(Invalid::NotDescribed("it asked the host for something, which it may not".into())),
         }
     }

@@ -203,7 +203,10 @@ fn reached(error: &wasmtime::Error, limits: &Limits) -> Option<Failure> {
         return Some(Failure::guest(limit.code(), limit.to_string()));
     }
     if let Some(Trap::StackOverflow) = error.downcast_ref() {
-        return Some(Failure::guest("stack_limit", format!("the call stack is exhausted; it has {WASM_STACK_BYTES} bytes")));
+        return Some(Failure::guest(
+            "stack_limit",
+            format!("the call stack is exhausted; it has {WASM_STACK_BYTES} bytes"),
+        ));
     }
     let cause = error.root_cause().to_string();
     if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) || cause.contains("handle limit exceeded") {
@@ -212,7 +215,8 @@ fn reached(error: &wasmtime::Error, limits: &Limits) -> Option<Failure> {
     }
     if cause.contains("too much data") || cause.contains("fuel") {
         let max = limits.host_call_bytes;
-        let why = format!("the component passed more to the host in one call than it may (limit `host_call_bytes`: {max})");
+        let why =
+            format!("the component passed more to the host in one call than it may (limit `host_call_bytes`: {max})");
         return Some(Failure::guest("too_large", why));
     }
     None
