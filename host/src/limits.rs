@@ -275,4 +275,34 @@ mod tests {
         assert!(limits.journal_failure(11, 11).unwrap().message.contains("`entry_bytes`"));
         assert!(limits.journal_failure(10, 26).unwrap().message.contains("`journal_bytes`"));
     }
+
+    /// Where the tables for people are kept.
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");
+
+    fn table(bounds: &[Bound]) -> String {
+        let row = |bound: &Bound| {
+            let Bound { name, unit, about, default, min, max } = bound;
+            format!("| `{name}` | {about} | {unit} | {default} | {min} to {max} |\n")
+        };
+        let rows: String = bounds.iter().map(row).collect();
+        format!("| Name | What | Unit | Default | May be |\n|---|---|---|---|---|\n{rows}")
+    }
+
+    /// The page, with this table where its marks are.
+    fn with_table(page: &str, mark: &str, bounds: &[Bound]) -> String {
+        let (before, rest) = page.split_once(mark).expect("the page has the mark");
+        let (_, after) = rest.split_once("<!-- end -->").expect("the table ends");
+        format!("{before}{mark}\n{}<!-- end -->{after}", table(bounds))
+    }
+
+    #[test]
+    fn the_reference_of_limits_is_what_the_code_says() {
+        let kept = std::fs::read_to_string(FILE).unwrap();
+        let page = with_table(&kept, "<!-- Limits -->", Limits::ALL);
+        let page = with_table(&page, "<!-- Quotas -->", Quotas::ALL);
+        if std::env::var_os("COUNTERSIGN_WRITE_DOCS").is_some() {
+            std::fs::write(FILE, &page).unwrap();
+        }
+        assert!(kept == page, "docs/limits.md is not what the code says; write it anew with COUNTERSIGN_WRITE_DOCS=1");
+    }
 }

@@ -108,7 +108,7 @@ fn thread_cpu() -> u64 {
 enum CpuLimit {
     #[error("the component computed for more than {0} ms between two answers (limit `slice_cpu_ms`)")]
     Slice(u64),
-    #[error("the component computed for more than {0} ms without having to wait for longer (limit `attempt_cpu_ms`)")]
+    #[error("the component computed for more than {0} ms in one attempt, beyond its journal (limit `attempt_cpu_ms`)")]
     Attempt(u64),
 }
 

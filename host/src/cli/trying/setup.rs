@@ -15,7 +15,6 @@ use crate::cli::time;
 use crate::execution::{JSON_BYTES_MAX, is_execution_id};
 use crate::guest::{Call, Function, Manifest};
 use crate::journal::Entry;
-use crate::limits::Limits;
 use crate::random;
 use crate::schema::Schema;
 use crate::trial::answers::Answers;
@@ -102,6 +101,7 @@ pub(super) fn start(args: &TryArgs, given: Option<&Recording>, local: &Local) ->
             .or(given.map(|given| given.started))
             .unwrap_or_else(|| time::now().unsigned_abs()),
         execution_id: execution_id.unwrap_or_else(random::execution_id),
+        limits: given.and_then(|given| given.limits.clone()),
         entries: vec![],
         end: None,
     })
@@ -115,7 +115,7 @@ pub(crate) fn call(recording: &Recording, is_replay: bool) -> Call {
         input: recording.input.clone(),
         seed: recording.seed,
         started: recording.started,
-        limits: Limits::default(),
+        limits: recording.limits.clone().unwrap_or_default(),
         is_replay,
     }
 }
@@ -234,6 +234,7 @@ mod tests {
             seed: [0; 32],
             started: 0,
             execution_id: random::execution_id(),
+            limits: None,
             entries: vec![],
             end: None,
         }
