@@ -45,7 +45,8 @@ grant select, insert, update, delete on
     endpoint, endpoint_secret, reviewer, review_group, review_group_member, notification, delivery, delivery_attempt,
     audit_unsealed, compile_budget
 to countersign_tenant;
-grant select on component_grant to countersign_tenant;
+grant select, insert on usage_delta to countersign_tenant;
+grant select on component_grant, tenant_usage to countersign_tenant;
 grant select, insert on journal_entry, audit_entry to countersign_tenant;
 grant select, update on tenant to countersign_tenant;
 
@@ -58,6 +59,8 @@ to countersign_host;
 grant select, update on execution, pause to countersign_host;
 grant select, insert, update, delete on notification, delivery, delivery_attempt to countersign_host;
 grant select, insert on audit_unsealed to countersign_host;
+grant select, insert, update, delete on usage_delta to countersign_host;
+grant select, insert, update on tenant_usage to countersign_host;
 -- When keys were used is noted for those of many tenants at once.
 grant select (tenant_id, key_id, last_used_at), update (last_used_at) on api_key to countersign_host;
 

@@ -26,6 +26,7 @@ pub enum Role {
     Deployer,
     Runner,
     Reviewer,
+    /// Of whoever runs the hosts: manages tenants, and sees nothing of theirs.
     Host,
 }
 
@@ -41,13 +42,16 @@ pub enum Action {
     /// Let somebody else decide a pause, by a link.
     MakeLinks,
     SeeGroups,
-    /// Secrets, settings, groups, reviewers' addresses, endpoints, deliveries.
-    Administer,
     /// Keys of one's own tenant; no operator makes one of the role `host`.
     ManageKeys,
     /// The audit log of one's own tenant.
     SeeAudit,
-    /// Make, look at, suspend and resume tenants, and make operators for them.
+    /// Lower the limits of an agent.
+    LimitAgents,
+    SeeUsage,
+    /// Secrets, settings, groups, reviewers' addresses, endpoints, deliveries.
+    Administer,
+    /// Make, look at, limit, suspend and resume tenants, and make operators for them; nothing of a tenant's own.
     ManageTenants,
 }
 
@@ -57,11 +61,12 @@ impl Role {
     /// The one table of who may do what. Which route asks for which action is in `http::access`; docs/api.md shows both.
     pub fn may(self, action: Action) -> bool {
         use Action::{
-            Decide, Deploy, ManageKeys, ManageTenants, Run, SeeAgents, SeeAudit, SeeExecutions, SeeGroups, SeePauses,
+            Decide, Deploy, LimitAgents, ManageKeys, ManageTenants, Run, SeeAgents, SeeAudit, SeeExecutions, SeeGroups,
+            SeePauses,
         };
         match self {
             Self::Operator => action != ManageTenants,
-            Self::Deployer => matches!(action, SeeAgents | Deploy | SeeExecutions),
+            Self::Deployer => matches!(action, SeeAgents | Deploy | LimitAgents | SeeExecutions),
             Self::Runner => matches!(action, SeeAgents | SeeExecutions | Run | SeePauses | SeeGroups),
             Self::Reviewer => matches!(action, SeeAgents | SeePauses | Decide | SeeGroups),
             Self::Host => matches!(action, ManageTenants | ManageKeys | SeeAudit),

@@ -30,6 +30,7 @@ pub enum Action {
     TenantCreated,
     TenantSuspended,
     TenantResumed,
+    TenantLimitsChanged,
     KeyCreated,
     KeyRevoked,
     SecretCreated,
@@ -46,6 +47,7 @@ pub enum Action {
     GroupRemoved,
     AgentDeployed,
     AgentActivated,
+    AgentLimitsChanged,
     ExecutionStarted,
     ExecutionCancelled,
     /// An operator lets somebody decide a pause without a key.
@@ -60,10 +62,11 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::TenantCreated,
         Self::TenantSuspended,
         Self::TenantResumed,
+        Self::TenantLimitsChanged,
         Self::KeyCreated,
         Self::KeyRevoked,
         Self::SecretCreated,
@@ -80,6 +83,7 @@ impl Action {
         Self::GroupRemoved,
         Self::AgentDeployed,
         Self::AgentActivated,
+        Self::AgentLimitsChanged,
         Self::ExecutionStarted,
         Self::ExecutionCancelled,
         Self::LinkCreated,
@@ -95,6 +99,7 @@ impl Action {
             Self::TenantCreated => "tenant.created",
             Self::TenantSuspended => "tenant.suspended",
             Self::TenantResumed => "tenant.resumed",
+            Self::TenantLimitsChanged => "tenant.limits_changed",
             Self::KeyCreated => "key.created",
             Self::KeyRevoked => "key.revoked",
             Self::SecretCreated => "secret.created",
@@ -111,6 +116,7 @@ impl Action {
             Self::GroupRemoved => "group.removed",
             Self::AgentDeployed => "agent.deployed",
             Self::AgentActivated => "agent.activated",
+            Self::AgentLimitsChanged => "agent.limits_changed",
             Self::ExecutionStarted => "execution.started",
             Self::ExecutionCancelled => "execution.cancelled",
             Self::LinkCreated => "link.created",

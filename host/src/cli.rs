@@ -19,6 +19,7 @@ mod events;
 mod executions;
 mod failure;
 mod keys;
+mod limits;
 mod link;
 mod local;
 mod logs;
@@ -40,6 +41,7 @@ mod tenants;
 mod text;
 mod time;
 mod trying;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -134,6 +136,11 @@ enum Command {
     /// List the agents
     #[command(after_help = "Examples:\n  countersign agents")]
     Agents,
+    /// Show what executions of an agent may use, and lower it
+    Limits(limits::LimitsArgs),
+    /// Show every limit and quota, and what is used of it
+    #[command(after_help = "Examples:\n  countersign usage")]
+    Usage,
     /// Start an execution, and wait for it if wanted
     Run(run::RunArgs),
     /// List executions, newest first
@@ -220,6 +227,8 @@ async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
         Command::CompileChild => return Err(Failure::Usage("only a host starts this".into())),
         Command::Dev(args) => dev::dev(&args, globals.url.as_deref(), key, out).await?,
         Command::Tenants(command) => tenants::tenants(command, &url(), out).await?,
+        Command::Limits(args) => limits::of_agent(&args, &client()?, out).await?,
+        Command::Usage => usage::own(&client()?, out).await?,
         Command::Try(args) => return trying::run(&args, out).await,
         Command::Replay(args) => return replay::run(&args, client, out).await,
         Command::Demo(args) => demo::demo(args, out).await?,

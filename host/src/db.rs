@@ -22,6 +22,7 @@ pub mod answers;
 pub mod asked;
 pub mod audit;
 pub mod bell;
+pub mod calls;
 pub mod claims;
 pub mod compiling;
 pub mod decisions;
@@ -31,6 +32,7 @@ pub mod endpoints;
 pub mod entries;
 pub mod executions;
 pub mod keys;
+pub mod limits;
 pub mod logs;
 pub mod outbox;
 pub mod outcomes;
@@ -40,6 +42,7 @@ mod session;
 pub mod secrets;
 pub mod tenants;
 pub mod times;
+pub mod usage;
 pub mod votes;
 
 use bell::Bell;
@@ -124,6 +127,7 @@ pub struct Db {
     host: PgPool,
     host_relaxed: PgPool,
     bell: Bell,
+    sets: limits::Sets,
 }
 
 impl Db {
@@ -163,6 +167,7 @@ impl Db {
             sessions: Sessions::new(tenants, CONNECTIONS_MAX),
             host,
             host_relaxed,
+            sets: limits::Sets::new(),
         })
     }
 
@@ -229,6 +234,28 @@ where
     ask().await
 }
 
+/// A page ends early when its items have this many bytes: some have a megabyte each.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+
+/// A row of a page, and how many rows there would be if no page ended early.
+#[derive(Debug, sqlx::FromRow)]
+struct Found<T> {
+    #[sqlx(flatten)]
+    row: T,
+    found: i64,
+}
+
+/// The query for a page, given one that has the items in their order, and of each, as `bytes`, how large it is. The first
+/// comes however large it is; what is beyond the page is not read from where Postgres keeps large values.
+fn page_of(items: &str) -> String {
+    format!(
+        "select * from (
+             select *, sum(bytes) over (rows unbounded preceding) - bytes as before, count(*) over () as found
+             from ({items}) as item
+         ) as item where before < {PAGE_BYTES_MAX}"
+    )
+}
+
 /// One page of a list, and where the next begins.
 #[derive(Debug)]
 pub struct Page<T> {
@@ -243,6 +270,15 @@ impl<T> Page<T> {
         let more = items.len() as i64 > limit;
         items.truncate(usize::try_from(limit).unwrap_or(0));
         let next = if more { items.last().map(cursor) } else { None };
+        Self { items, next }
+    }
+
+    /// Makes a page of at most `limit` items from a query of `page_of` that asked for one more.
+    fn cut_by_bytes(rows: Vec<Found<T>>, limit: i64, cursor: impl Fn(&T) -> String) -> Self {
+        let found = rows.first().map_or(0, |row| row.found);
+        let mut items: Vec<T> = rows.into_iter().map(|row| row.row).collect();
+        items.truncate(usize::try_from(limit).unwrap_or(0));
+        let next = if found > items.len() as i64 { items.last().map(cursor) } else { None };
         Self { items, next }
     }
 }

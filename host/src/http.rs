@@ -19,6 +19,7 @@ use crate::dialer::Dialer;
 use crate::guest::Cache;
 use crate::link::Links;
 use crate::master_key::MasterKeys;
+use crate::rate::Rates;
 use crate::web;
 
 mod access;
@@ -37,6 +38,7 @@ mod health;
 mod journal;
 mod key_uses;
 mod keys;
+mod limits;
 mod links;
 mod pauses;
 mod reviewers;
@@ -45,6 +47,7 @@ mod settings;
 mod tenants;
 mod unread;
 mod uploads;
+mod usage;
 mod webhooks;
 
 pub use access::{Access, ROUTES};
@@ -71,6 +74,7 @@ pub struct App {
     links: Links,
     good_keys: GoodKeys,
     key_uses: KeyUses,
+    starts: Rates,
     notifier: Notifier,
 }
 
@@ -89,6 +93,7 @@ impl App {
         uploads: Uploads,
         master_keys: MasterKeys,
         links: Links,
+        starts: Rates,
         notifier: Notifier,
     ) -> Self {
         Self {
@@ -99,6 +104,7 @@ impl App {
             links,
             good_keys: GoodKeys::new(),
             key_uses: KeyUses::default(),
+            starts,
             notifier,
         }
     }
@@ -131,6 +137,8 @@ fn api() -> OpenApiRouter<App> {
         .merge(endpoints::router())
         .merge(deliveries::router())
         .merge(settings::router())
+        .merge(limits::router())
+        .merge(usage::router())
         .merge(agentfield::router())
         .merge(audit::router())
         .merge(health::router())

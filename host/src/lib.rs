@@ -32,6 +32,7 @@ pub mod cli; // the command line
 
 mod crash; // where a test may have the host die
 mod metrics; // what a host counts
+mod rate; // how often something may happen in a second
 mod random; // random bytes from the operating system
 
 pub use serve::{create_host_key, rekey_secrets, serve};

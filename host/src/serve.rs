@@ -18,16 +18,17 @@ use crate::db::Db;
 use crate::db::embedded::Embedded;
 use crate::dialer::Dialer;
 use crate::effects::ai::{Models, Settings};
-use crate::guest::{Cache, Engine, Limits};
+use crate::guest::{Cache, Engine};
 use crate::http::{self, App, KEY_NAME_BYTES_MAX, Notifier, Uploads};
 use crate::link::Links;
-use crate::master_key::MasterKeys;
 use crate::outbox::Outbox;
+use crate::rate::Rates;
 use crate::timekeeper;
 use crate::worker::Worker;
 
 mod seal;
 mod secrets;
+mod usage;
 
 pub use secrets::{Rekeyed, rekey_secrets};
 
@@ -64,13 +65,17 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         host: data.worker.clone(),
     };
     let notifier = Notifier { dialer, sends_mail: mailer.is_some() };
-    let (app, cache) = start(&config, &data, &db, master_keys, links.clone(), notifier).await?;
+    let starts = Rates::default();
+    let cache = start(&config, &data, &db).await?;
+    let uploads = Uploads::new(&data.uploads(), data.is_sole).context("a directory for uploads")?;
+    let app = App::new(db.clone(), cache.clone(), uploads, master_keys, links.clone(), starts.clone(), notifier);
     let stop = CancellationToken::new();
     let postgres = postgres.map(|postgres| tokio::spawn(keep(postgres, data.path().into(), db.clone(), stop.clone())));
-    let worker = tokio::spawn(worker(&config, &data, &db, &cache, links)?.run(stop.clone()));
+    let worker = tokio::spawn(worker(&config, &data, &db, &cache, links, starts)?.run(stop.clone()));
     let timekeeper = tokio::spawn(timekeeper::run(db.clone(), stop.clone()));
     let sealer = tokio::spawn(seal::run(db.clone(), stop.clone()));
     let outbox = tokio::spawn(outbox.run(stop.clone()));
+    let adder = tokio::spawn(usage::run(db.clone(), stop.clone()));
 
     tracing::info!(
         address = %listener.local_addr()?, data_dir = %data.path().display(), worker = data.worker,
@@ -90,6 +95,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     timekeeper.await?;
     sealer.await?;
     outbox.await?;
+    adder.await?;
     db.close().await;
     if let Some(postgres) = postgres {
         postgres.await?.stop().await?;
@@ -151,14 +157,7 @@ async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(Db, Option
 }
 
 /// Makes the host ready: its default tenant and key, its engine, and what an earlier host of this name left behind.
-async fn start(
-    config: &Config,
-    data: &DataDir,
-    db: &Db,
-    keys: MasterKeys,
-    links: Links,
-    notifier: Notifier,
-) -> anyhow::Result<(App, Cache)> {
+async fn start(config: &Config, data: &DataDir, db: &Db) -> anyhow::Result<Cache> {
     if db.create_tenant(DEFAULT_TENANT, &Actor::HOST).await? || !data.api_key_file().exists() {
         let name = format!("first operator of {}", data.worker);
         write_key(db, DEFAULT_TENANT, &name, Role::Operator, &data.api_key_file()).await?;
@@ -176,9 +175,7 @@ async fn start(
     let (directory, key) = data.cache()?;
     let engine = Engine::new().map_err(|why| anyhow::anyhow!("the WebAssembly engine: {why:#}"))?;
     tracing::debug!(concurrency = config.concurrency, "engine ready");
-    let cache = Cache::new(engine, directory, key);
-    let uploads = Uploads::new(&data.uploads(), data.is_sole).context("a directory for uploads")?;
-    Ok((App::new(db.clone(), cache.clone(), uploads, keys, links, notifier), cache))
+    Ok(Cache::new(engine, directory, key))
 }
 
 /// Makes a key and leaves it in a file. One that a crash kept from being written down is never used; the next start makes
@@ -191,7 +188,14 @@ async fn write_key(db: &Db, tenant: &str, name: &str, role: Role, path: &Path) -
     Ok(())
 }
 
-fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache, links: Links) -> anyhow::Result<Worker> {
+fn worker(
+    config: &Config,
+    data: &DataDir,
+    db: &Db,
+    cache: &Cache,
+    links: Links,
+    starts: Rates,
+) -> anyhow::Result<Worker> {
     let models = Models::new(Settings {
         base_url: config.ai_base_url.clone(),
         api_key: config.ai_key.clone(),
@@ -202,7 +206,7 @@ fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache, links: Links)
         cache: cache.clone(),
         models: Arc::new(models),
         links,
-        limits: Limits::default(),
+        starts,
         name: data.worker.clone(),
         lease: Duration::from_secs(config.lease_seconds),
         concurrency: config.concurrency as usize,

@@ -12,9 +12,10 @@ use tokio_util::task::TaskTracker;
 use crate::db::claims::Claim;
 use crate::db::{self, Db};
 use crate::effects::ai::Models;
-use crate::guest::{Cache, Limits};
+use crate::guest::Cache;
 use crate::link::Links;
 use crate::metrics;
+use crate::rate::Rates;
 
 mod attempt;
 mod live;
@@ -49,7 +50,8 @@ pub struct Worker {
     pub models: Arc<Models>,
     /// Makes the links that agents ask for.
     pub links: Links,
-    pub limits: Limits,
+    /// How many executions each tenant starts on this host.
+    pub starts: Rates,
     /// This host's name in the rows.
     pub name: String,
     /// How long a claim holds without being renewed.

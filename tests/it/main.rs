@@ -10,6 +10,7 @@ mod links;
 mod secrets;
 mod isolation;
 mod audit;
+mod limits;
 mod resume;
 mod invariants;
 mod replay;

@@ -182,6 +182,13 @@ mod testbed {
         Ok(call_report(sdk::call(target, &input).await))
     }
 
+    /// Calls a function of another agent, and then pauses under the name `then`.
+    #[function]
+    async fn call_then_pause(target: String, input: Value, then: String) -> Result {
+        let call = call_report(sdk::call(target, &input).await);
+        Ok(json!({ "call": call, "then": sdk::pause(then).await?.decision }))
+    }
+
     /// Calls a function once for each input, all at once.
     #[function]
     async fn fan_out(target: String, inputs: Vec<Value>) -> Result<Vec<Value>> {

@@ -10,6 +10,7 @@ use super::keys::created;
 use super::output::Output;
 use super::table::Table;
 use super::time;
+use super::{limits, usage};
 
 /// What can be done with tenants.
 #[derive(Debug, Subcommand)]
@@ -48,6 +49,20 @@ pub(crate) enum TenantsCommand {
     Resume {
         #[command(flatten)]
         tenant: TenantArg,
+        #[command(flatten)]
+        key: HostKeyArg,
+    },
+    /// Show what a tenant may use, and set it
+    Limits {
+        #[command(flatten)]
+        limits: limits::TenantLimitsArgs,
+        #[command(flatten)]
+        key: HostKeyArg,
+    },
+    /// Show what a tenant uses
+    Usage {
+        #[command(flatten)]
+        usage: usage::TenantUsageArgs,
         #[command(flatten)]
         key: HostKeyArg,
     },
@@ -122,6 +137,8 @@ pub(crate) async fn tenants(command: TenantsCommand, url: &str, out: Output) -> 
         TenantsCommand::Resume { tenant, key } => {
             show(&key.client(url)?.post(&path(&tenant, "/resume"), &()).await?, out)
         }
+        TenantsCommand::Limits { limits, key } => limits::of_tenant(&limits, &key.client(url)?, out).await,
+        TenantsCommand::Usage { usage, key } => usage::of_tenant(&usage, &key.client(url)?, out).await,
         TenantsCommand::OperatorKey { tenant, name, key } => {
             created(&key.client(url)?.post(&path(&tenant, "/keys"), &json!({ "name": name })).await?, "key", out)
         }

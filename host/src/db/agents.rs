@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Db, Page, Result, audit};
+use super::limits::Terms;
+use super::{Db, Page, Result, audit, page_of};
 use crate::audit::{Action, Actor, details};
 use crate::execution::hex;
 
@@ -20,6 +21,9 @@ pub struct Version {
     /// JSON text.
     pub manifest: String,
     pub created_at: DateTime<Utc>,
+    /// Only of a version that was looked for by itself.
+    #[sqlx(flatten)]
+    pub terms: Terms,
 }
 
 /// What a deployment did.
@@ -109,11 +113,14 @@ impl Db {
     /// A version of an agent; the active one if none is named.
     pub async fn find_version(&self, tenant: &str, agent: &str, version: Option<i32>) -> Result<Option<Version>> {
         Ok(sqlx::query_as(
-            "select v.agent, v.version, v.version = a.active_version as active, v.digest, g.size_bytes,
-                    g.manifest, v.created_at
+            "select v.agent, v.version, v.version = a.active_version as active, v.digest,
+                    g.size_bytes, g.manifest, v.created_at,
+                    t.limits::text as tenant_limits, a.limits::text as agent_limits, u.unfinished, u.stored_bytes
              from agent_version v
              join agent a on a.tenant_id = v.tenant_id and a.agent = v.agent
              join component_grant g on g.tenant_id = v.tenant_id and g.digest = v.digest
+             join tenant t on t.tenant_id = v.tenant_id
+             left join tenant_usage u on u.tenant_id = v.tenant_id
              where v.tenant_id = $1 and v.agent = $2 and v.version = coalesce($3, a.active_version)",
         )
         .bind(tenant)
@@ -125,21 +132,18 @@ impl Db {
 
     /// The active version of every agent, by name.
     pub async fn list_agents(&self, tenant: &str, after: Option<&str>, limit: i64) -> Result<Page<Version>> {
-        let items = sqlx::query_as(
-            "select v.agent, v.version, true as active, v.digest, g.size_bytes, g.manifest,
-                    v.created_at
+        let text = page_of(
+            "select v.agent, v.version, true as active, v.digest, g.size_bytes, g.manifest, v.created_at,
+                    octet_length(g.manifest) as bytes
              from agent a
              join agent_version v on v.tenant_id = a.tenant_id and v.agent = a.agent and v.version = a.active_version
              join component_grant g on g.tenant_id = v.tenant_id and g.digest = v.digest
              where a.tenant_id = $1 and ($2::text is null or a.agent > $2)
              order by a.agent limit $3 + 1",
-        )
-        .bind(tenant)
-        .bind(after)
-        .bind(limit)
-        .fetch_all(&mut *self.of(tenant).await?)
-        .await?;
-        Ok(Page::cut(items, limit, |version: &Version| version.agent.clone()))
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(tenant).bind(after).bind(limit);
+        let items = query.fetch_all(&mut *self.of(tenant).await?).await?;
+        Ok(Page::cut_by_bytes(items, limit, |version: &Version| version.agent.clone()))
     }
 
     /// All versions of an agent, newest first. None if there is no such agent.
@@ -150,22 +154,18 @@ impl Db {
         before: Option<i32>,
         limit: i64,
     ) -> Result<Page<Version>> {
-        let items = sqlx::query_as(
-            "select v.agent, v.version, v.version = a.active_version as active, v.digest, g.size_bytes,
-                    g.manifest, v.created_at
+        let text = page_of(
+            "select v.agent, v.version, v.version = a.active_version as active, v.digest,
+                    g.size_bytes, g.manifest, v.created_at, octet_length(g.manifest) as bytes
              from agent_version v
              join agent a on a.tenant_id = v.tenant_id and a.agent = v.agent
              join component_grant g on g.tenant_id = v.tenant_id and g.digest = v.digest
              where v.tenant_id = $1 and v.agent = $2 and ($3::int is null or v.version < $3)
              order by v.version desc limit $4 + 1",
-        )
-        .bind(tenant)
-        .bind(agent)
-        .bind(before)
-        .bind(limit)
-        .fetch_all(&mut *self.of(tenant).await?)
-        .await?;
-        Ok(Page::cut(items, limit, |version: &Version| version.version.to_string()))
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(tenant).bind(agent).bind(before).bind(limit);
+        let items = query.fetch_all(&mut *self.of(tenant).await?).await?;
+        Ok(Page::cut_by_bytes(items, limit, |version: &Version| version.version.to_string()))
     }
 
     /// Makes `version` the one that new executions start on. False if there is no such version.

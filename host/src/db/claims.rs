@@ -9,6 +9,7 @@ use super::agents::Digest;
 use super::executions::unreadable;
 use super::{Db, Result};
 use crate::journal::Millis;
+use crate::limits::Quotas;
 
 /// The right of one worker to drive an execution, and all that is needed to do it.
 #[derive(Debug, Clone)]
@@ -28,6 +29,12 @@ pub struct Claim {
     pub depth: i32,
     /// The execution that called this one.
     pub parent: Option<String>,
+    /// The one that a client started, from which it was called, directly or not.
+    pub root: Option<String>,
+    /// Under which id its limits are recorded: see `Db::limits`.
+    pub limit_set: Option<i32>,
+    /// How many pauses its tenant had open a second ago, and how many it may have.
+    pub open_pauses: (i64, u64),
     /// How many attempts in a row ended without progress.
     pub failures: i32,
     /// How many answers had been brought at the claim. All of them are there to be looked at.
@@ -72,7 +79,11 @@ impl Db {
              where e.tenant_id = due.tenant_id and e.execution_id = due.execution_id
                and v.tenant_id = e.tenant_id and v.agent = e.agent and v.version = e.version
              returning e.tenant_id, e.execution_id, e.claim_token, e.agent, e.version, e.function, v.digest, e.input,
-                       e.seed, e.started_ms, e.depth, e.parent_id, e.failures, e.answers, e.next_seq,
+                       e.seed, e.started_ms, e.depth, e.parent_id, e.root_id, e.limit_set_id, e.failures, e.answers,
+                       e.next_seq,
+                       (select u.open_pauses from tenant_usage u where u.tenant_id = e.tenant_id) as open_pauses,
+                       (select (t.limits -> 'open_pauses')::bigint from tenant t where t.tenant_id = e.tenant_id)
+                       as open_pauses_max,
                        (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms",
         )
         .bind(worker)
@@ -96,6 +107,13 @@ impl Db {
                     started: row.try_get::<i64, _>("started_ms")?.unsigned_abs(),
                     depth: row.try_get("depth")?,
                     parent: row.try_get("parent_id")?,
+                    root: row.try_get("root_id")?,
+                    limit_set: row.try_get("limit_set_id")?,
+                    open_pauses: (
+                        row.try_get::<Option<i64>, _>("open_pauses")?.unwrap_or(0),
+                        row.try_get::<Option<i64>, _>("open_pauses_max")?
+                            .map_or(Quotas::default().open_pauses, i64::unsigned_abs),
+                    ),
                     failures: row.try_get("failures")?,
                     answers: row.try_get("answers")?,
                     entries: row.try_get("next_seq")?,

@@ -2,7 +2,7 @@
 
 use super::claims::{Claim, Fenced, FencedResult};
 use super::executions::unreadable;
-use super::{Db, Page, Result, retry};
+use super::{Db, Page, Result, page_of, retry};
 use crate::journal::Entry;
 
 /// A journal entry, as its row has it.
@@ -25,17 +25,18 @@ impl Db {
         after: Option<i32>,
         limit: i64,
     ) -> Result<Page<EntryRow>> {
-        let items = sqlx::query_as(
-            "select seq, op, ask, answer, at_ms from journal_entry
+        let text = page_of(
+            "select seq, op, ask, answer, at_ms, octet_length(ask) + octet_length(answer) as bytes from journal_entry
              where tenant_id = $1 and execution_id = $2 and seq > $3 order by seq limit $4 + 1",
-        )
-        .bind(tenant)
-        .bind(execution)
-        .bind(after.unwrap_or(-1))
-        .bind(limit)
-        .fetch_all(&mut *self.of(tenant).await?)
-        .await?;
-        Ok(Page::cut(items, limit, |entry: &EntryRow| entry.seq.to_string()))
+        );
+        let items = sqlx::query_as(sqlx::AssertSqlSafe(text))
+            .bind(tenant)
+            .bind(execution)
+            .bind(after.unwrap_or(-1))
+            .bind(limit)
+            .fetch_all(&mut *self.of(tenant).await?)
+            .await?;
+        Ok(Page::cut_by_bytes(items, limit, |entry: &EntryRow| entry.seq.to_string()))
     }
 
     /// Where an execution's random numbers come from.
@@ -75,7 +76,9 @@ impl Db {
         retry(|| async {
             let done = sqlx::query(
                 "with held as (
-                     update execution set next_seq = next_seq + 1, failures = 0
+                     update execution
+                     set next_seq = next_seq + 1, failures = 0,
+                         journal_bytes = journal_bytes + octet_length($6) + octet_length($7)
                      where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
                        and next_seq = $4
                      returning 1

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::claims::Claim;
 use super::decisions::mark_decided;
 use super::votes::{Ballot, Vote, Voted, cast, votes_of, votes_on};
-use super::{Db, Page, Result, audit};
+use super::{Db, Page, Result, audit, page_of};
 use crate::approval::{Plan, person};
 use crate::audit::{Action, Actor, details};
 use crate::decision::{Form, Unfit};
@@ -247,13 +247,16 @@ impl Db {
                       or exists (select from review_group_member m
                                  where m.tenant_id = $1 and m.person = $7 and '@' || m.name = any(p.asked)))";
         let reviewer = if filter.reviewer.is_some() { asked } else { "$7::text is null" };
-        let text = format!(
-            "select {COLUMNS} from pause p join execution e using (tenant_id, execution_id)
+        let text = page_of(&format!(
+            "select {COLUMNS}, octet_length(concat(p.approval_request_url, p.title)) + coalesce(octet_length(p.payload), 0)
+                    + coalesce(octet_length(p.response_schema), 0) + coalesce(octet_length(p.response), 0)
+                    + coalesce(octet_length(p.feedback), 0) as bytes
+             from pause p join execution e using (tenant_id, execution_id)
              where tenant_id = $1 and {status} and {execution} and {after} and {reviewer}
              order by {at}, execution_id, p.approval_request_id limit $8 + 1"
-        );
+        ));
         let mut connection = self.of(tenant).await?;
-        let mut items: Vec<Pause> = sqlx::query_as(sqlx::AssertSqlSafe(text))
+        let rows = sqlx::query_as(sqlx::AssertSqlSafe(text))
             .bind(tenant)
             .bind(filter.status)
             .bind(filter.execution)
@@ -264,11 +267,12 @@ impl Db {
             .bind(limit)
             .fetch_all(&mut *connection)
             .await?;
-        add_votes(&mut connection, tenant, &mut items).await?;
-        Ok(Page::cut(items, limit, |last: &Pause| {
+        let mut page = Page::cut_by_bytes(rows, limit, |last: &Pause| {
             let at = last.opened_at.or(last.decided_at).unwrap_or_default();
             format!("{}.{}.{}", at.timestamp_micros(), last.execution_id, last.approval_request_id)
-        }))
+        });
+        add_votes(&mut connection, tenant, &mut page.items).await?;
+        Ok(page)
     }
 }
 

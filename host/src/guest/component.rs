@@ -11,8 +11,9 @@ use super::asks::Asks;
 use super::bindings::{self, AgentBlockingPre, AgentPre, types};
 use super::check::{self, Invalid};
 use super::limits::{self, Meter};
-use super::{Call, Engine, Inside, Limits, Running, wasi};
+use super::{Call, Engine, Inside, Running, wasi};
 use crate::execution::is_name;
+use crate::limits::Limits;
 use crate::schema::Schema;
 
 /// How many functions one agent may have, and how large its manifest may be.
@@ -95,7 +96,7 @@ impl Component {
             limits: limits.clone(),
             is_replay: false,
         };
-        let (asks, meter) = (Arc::new(Asks::new(0)), Arc::new(Meter::new(&limits)));
+        let (asks, meter) = (Arc::new(Asks::new(0, limits.entry_bytes)), Arc::new(Meter::new(&limits)));
         let mut store = self.store(&call, &asks, &meter);
         let linked = self.0.clone();
         let describing = Box::pin(async move {
@@ -111,7 +112,9 @@ impl Component {
             Some(Ok(manifest)) => tokio::task::spawn_blocking(move || check_manifest(manifest))
                 .await
                 .unwrap_or_else(|_| Err(Invalid::NotDescribed("its manifest could not be checked".into()))),
-            Some(Err(error)) => Err(Invalid::NotDescribed(limits::failure(&error, &meter, asks.last_words()).message)),
+            Some(Err(error)) => {
+                Err(Invalid::NotDescribed(limits::failure(&error, &call.limits, &meter, asks.last_words()).message))
+            }
             None => Err(Invalid::NotDescribed("it asked the host for something, which it may not".into())),
         };
         (manifest, meter.spent())

@@ -10,7 +10,7 @@ use wasmtime::{Config, RegallocAlgorithm};
 const EPOCH: Duration = Duration::from_millis(10);
 
 /// The stack of a guest, and that of the host's fiber around it.
-const WASM_STACK_BYTES: usize = 2 << 20;
+pub(super) const WASM_STACK_BYTES: usize = 2 << 20;
 const FIBER_STACK_BYTES: usize = 4 << 20;
 
 /// Compiles and runs components: deterministically, and with as few of wasmtime's features as guests need.

@@ -25,8 +25,8 @@ pub(super) type Route = (Method, &'static str, Access);
 pub const ROUTES: &[Route] = {
     use Access::{Key, Open, Signature};
     use Action::{
-        Administer, Decide, Deploy, MakeLinks, ManageKeys, ManageTenants, Run, SeeAgents, SeeAudit, SeeExecutions,
-        SeeGroups, SeePauses,
+        Administer, Decide, Deploy, LimitAgents, MakeLinks, ManageKeys, ManageTenants, Run, SeeAgents, SeeAudit,
+        SeeExecutions, SeeGroups, SeePauses, SeeUsage,
     };
     const GET: Method = Method::GET;
     const PUT: Method = Method::PUT;
@@ -39,6 +39,8 @@ pub const ROUTES: &[Route] = {
         (GET, "/v1/agents/{agent}/versions", Key(SeeAgents)),
         (PUT, "/v1/agents/{agent}", Key(Deploy)),
         (POST, "/v1/agents/{agent}/versions/{version}/activate", Key(Deploy)),
+        (GET, "/v1/agents/{agent}/limits", Key(LimitAgents)),
+        (PUT, "/v1/agents/{agent}/limits", Key(LimitAgents)),
         (GET, "/v1/executions", Key(SeeExecutions)),
         (GET, "/v1/executions/{id}", Key(SeeExecutions)),
         (GET, "/v1/executions/{id}/journal", Key(SeeExecutions)),
@@ -78,6 +80,7 @@ pub const ROUTES: &[Route] = {
         (GET, "/v1/keys", Key(ManageKeys)),
         (POST, "/v1/keys", Key(ManageKeys)),
         (DELETE, "/v1/keys/{id}", Key(ManageKeys)),
+        (GET, "/v1/usage", Key(SeeUsage)),
         (GET, "/v1/audit", Key(SeeAudit)),
         (GET, "/v1/audit/export", Key(SeeAudit)),
         (GET, "/v1/tenants", Key(ManageTenants)),
@@ -86,6 +89,9 @@ pub const ROUTES: &[Route] = {
         (POST, "/v1/tenants/{tenant}/suspend", Key(ManageTenants)),
         (POST, "/v1/tenants/{tenant}/resume", Key(ManageTenants)),
         (POST, "/v1/tenants/{tenant}/keys", Key(ManageTenants)),
+        (GET, "/v1/tenants/{tenant}/limits", Key(ManageTenants)),
+        (PUT, "/v1/tenants/{tenant}/limits", Key(ManageTenants)),
+        (GET, "/v1/tenants/{tenant}/usage", Key(ManageTenants)),
         (POST, "/api/v1/execute/{target}", Key(Run)),
         (POST, "/api/v1/execute/async/{target}", Key(Run)),
         (GET, "/api/v1/executions/{execution_id}", Key(SeeExecutions)),

@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
+use super::executions::FULL_RETRY_AFTER;
 use super::extract::{Json, Paging, Path, Query, bad_cursor, limit};
 use super::uploads::Place;
 use crate::db::Page;
@@ -97,6 +98,9 @@ async fn upload(
     let granted = app.db.granted_manifest(&caller.tenant, &digest).await?;
     let at_hand = granted.is_some() && app.cache.find(&digest).await.is_some();
     let was_granted = granted.is_some();
+    if !was_granted {
+        room_to_store(&app, &caller, wasm.len()).await?;
+    }
     let manifest = match granted {
         Some(manifest) if at_hand => manifest,
         _ => {
@@ -166,6 +170,12 @@ async fn make(app: App, new: New, terms: UploadTerms) -> Result<String> {
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn invalid(why: Invalid) -> Error {
     Error::Unprocessable(why.code(), why.to_string(), Blame::Guest)
+}
+
+/// Fails with 429 if so many bytes would be more than the tenant may keep.
+async fn room_to_store(app: &App, caller: &Caller, bytes: usize) -> Result<()> {
+    let room = app.db.room_to_store(&caller.tenant, bytes, &caller.settings.quotas).await?;
+    room.map_err(|full| Error::full(&full, FULL_RETRY_AFTER))
 }
 
 /// The active version of every agent, by name.

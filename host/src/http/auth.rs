@@ -65,7 +65,6 @@ pub(super) struct Caller {
     /// The name of the key.
     pub(super) name: String,
     /// What is set for the tenant: its limits and quotas.
-    #[expect(dead_code, reason = "nothing is limited yet by what is set for a tenant")]
     pub(super) settings: Arc<Settings>,
     pub(super) role: Role,
     is_suspended: bool,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::extract::Json;
 use crate::db;
+use crate::db::usage::Full;
 use crate::execution::Blame;
 
 /// Every way in which a request can fail.
@@ -120,6 +121,12 @@ impl Error {
         Self::Conflict("endpoint_disabled", why.into(), None)
     }
 
+    /// A quota of the tenant that leaves no room.
+    pub(super) fn full(full: &Full, retry_after: Duration) -> Self {
+        let message = format!("{full}; end or wait for what uses it, or ask whoever runs the hosts for more");
+        Self::TooManyRequests { code: "quota_exceeded", message, retry_after }
+    }
+
     /// When it may be worth trying again.
     fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -206,7 +213,7 @@ pub(super) fn respond(error: Error, shape: impl FnOnce(&'static str, String, Bla
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if let Some(after) = retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64));
     }
     response
 }

@@ -14,6 +14,7 @@ use super::executions::find;
 use super::extract::{Json, Paging, Path, Query, bad_cursor, limit, raw};
 use crate::db;
 use crate::execution::hex;
+use crate::limits::Limits;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(journal)).routes(routes!(logs))
@@ -49,6 +50,9 @@ impl From<db::entries::EntryRow> for Entry {
 struct Journal {
     /// Where the agent's random numbers come from: 64 hexadecimal digits. Only here, for who replays the journal.
     seed: String,
+    /// What the execution was started with, by the names of docs/limits.md.
+    #[schema(value_type = Object)]
+    limits: Limits,
     items: Vec<Entry>,
     next: Option<String>,
 }
@@ -66,7 +70,9 @@ async fn journal(
     let after = paging.after.map(|after| after.parse().map_err(|_| bad_cursor())).transpose()?;
     let page = app.db.entries(&caller.tenant, &id, after, limit(paging.limit)?).await?;
     let seed = app.db.seed(&caller.tenant, &id).await?.ok_or_else(Error::no_execution)?;
-    Ok(Json(Journal { seed: hex(&seed), items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
+    let limits = app.db.limits_of(&caller.tenant, &id).await?.ok_or_else(Error::no_execution)?;
+    let items = page.items.into_iter().map(Into::into).collect();
+    Ok(Json(Journal { seed: hex(&seed), limits, items, next: page.next }))
 }
 
 /// A line that an agent printed.

@@ -47,6 +47,9 @@ async fn call(api: &Api, method: &str, path: &str, role: Option<Role>) -> Reply 
         "/v1/reviewers/{name}" if method == Method::PUT => request.json(&json!({"email": "nobody@example.com"})),
         "/v1/settings/agentfield" if method == Method::PUT => request.json(&json!({"bare_signatures": false})),
         "/api/v1/executions/{execution_id}/approval-response" => request.json(&json!({"decision": "approved"})),
+        "/v1/tenants/{tenant}/limits" | "/v1/agents/{agent}/limits" if method == Method::PUT => {
+            request.json(&json!({}))
+        }
         "/v1/pauses/{id}/decision" => request.json(&json!({"decision": "approved"})),
         "/v1/pauses/{id}/links" => request.json(&json!({"reviewer": "zoe"})),
         _ => request,
