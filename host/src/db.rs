@@ -33,6 +33,7 @@ pub mod logs;
 pub mod outbox;
 pub mod outcomes;
 pub mod pauses;
+pub mod queue;
 pub mod reviewers;
 pub mod tenants;
 pub mod times;

@@ -25,7 +25,7 @@ use crate::link::Links;
 use crate::master_key::MasterKeys;
 use crate::outbox::Outbox;
 use crate::timekeeper;
-use crate::worker::Worker;
+use crate::worker::{Room, Worker};
 
 mod seal;
 mod secrets;
@@ -196,6 +196,7 @@ fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache, links: Links)
         name: data.worker.clone(),
         lease: Duration::from_secs(config.lease_seconds),
         concurrency: config.concurrency as usize,
+        room: Room::new(config.instance_memory()),
     })
 }
 

@@ -10,6 +10,7 @@ mod links;
 mod secrets;
 mod audit;
 mod resume;
+mod fair;
 mod invariants;
 mod replay;
 mod crash;

@@ -1,7 +1,7 @@
 //! What one guest may use, and what becomes of one that wants more.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use wasmtime::{ResourceLimiter, UpdateDeadline};
@@ -43,6 +43,8 @@ pub(super) struct Meter {
     spent: AtomicU64,
     /// The thread's CPU time when that poll began.
     poll_began: AtomicU64,
+    /// Of all its memories, in bytes.
+    memory_bytes: AtomicUsize,
     memory_refused: AtomicBool,
     /// Whether the slice has run before, within its limit.
     is_replay: AtomicBool,
@@ -57,6 +59,7 @@ impl Meter {
             limit: limits.slice_cpu,
             spent: AtomicU64::new(0),
             poll_began: AtomicU64::new(0),
+            memory_bytes: AtomicUsize::new(0),
             memory_refused: AtomicBool::new(false),
             is_replay: AtomicBool::new(false),
         }
@@ -68,6 +71,11 @@ impl Meter {
 
     pub(super) fn start_slice(&self) {
         self.spent.store(0, Ordering::Relaxed);
+    }
+
+    /// The CPU time of the slice, up to the poll that runs now.
+    pub(super) fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent.load(Ordering::Relaxed))
     }
 
     /// Runs one poll of the guest and counts the CPU time of this thread.
@@ -88,6 +96,21 @@ impl Meter {
             return Err(wasmtime::Error::from(CpuLimit(self.limit)));
         }
         Ok(UpdateDeadline::Yield(1))
+    }
+}
+
+/// The memory that one instance uses, to be looked at from outside while it runs.
+#[derive(Clone)]
+pub struct MemoryUse(Arc<Meter>);
+
+impl MemoryUse {
+    pub(super) fn new(meter: &Arc<Meter>) -> Self {
+        Self(meter.clone())
+    }
+
+    /// Of all its memories. It only grows, so at the end it is the peak.
+    pub fn bytes(&self) -> u64 {
+        self.0.memory_bytes.load(Ordering::Relaxed) as u64
     }
 }
 
@@ -127,6 +150,7 @@ impl ResourceLimiter for Memory {
             return Ok(false);
         }
         self.memory_bytes = total;
+        self.meter.memory_bytes.store(total, Ordering::Relaxed);
         Ok(true)
     }
 
