@@ -124,6 +124,10 @@ impl Db {
             // time, and a plan that was made while a table was small must not scan it when it has grown.
             ("plan_cache_mode", "force_generic_plan"),
             ("enable_seqscan", "off"),
+            // The index that is in order, not one that has to be sorted.
+            ("enable_incremental_sort", "off"),
+            // Nor is any worth being compiled, which takes longer than the longest of them runs.
+            ("jit", "off"),
         ]);
         // A ping before each statement would double the round trips; one that was used just now needs none.
         let of = |connections| {

@@ -75,39 +75,50 @@ fn claim_due(due: &str, may: &str) -> String {
              update execution e
              set status = 'running', wake_at = null, claim_token = gen_random_uuid(), worker = $1,
                  lease_until = now() + make_interval(secs => $2), attempts = attempts + 1
-             from due, agent_version v, tenant t
+             from due
              where e.tenant_id = due.tenant_id and e.execution_id = due.execution_id
-               and v.tenant_id = e.tenant_id and v.agent = e.agent and v.version = e.version
-               and t.tenant_id = e.tenant_id and t.suspended_at is null and {may}
-             returning e.tenant_id, e.execution_id, e.claim_token, e.agent, e.version, e.function, v.digest, e.input,
-                       e.seed, e.started_ms, e.depth, e.parent_id, e.failures, e.answers, e.next_seq
+               and (select t.suspended_at is null and {may} from tenant t where t.tenant_id = e.tenant_id)
+             returning e.tenant_id, e.execution_id, e.claim_token, e.agent, e.version, e.function,
+                       (select v.digest from agent_version v
+                        where v.tenant_id = e.tenant_id and v.agent = e.agent and v.version = e.version) as digest,
+                       e.input, e.seed, e.started_ms, e.depth, e.parent_id, e.failures, e.answers, e.next_seq
          )
          select claimed.*, found.count as found, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
          from (select count(*) from due) found left join claimed on true"
     )
 }
 
-/// Serves all tenants at once, in the order of the queue.
+/// Serves all tenants at once, in the order of the queue. The constant has what follows planned for few.
 static CLAIM: LazyLock<String> = LazyLock::new(|| {
-    let due = "select tenant_id, execution_id from execution
-               where wake_at <= now() order by wake_at limit $3
-               for no key update skip locked";
-    claim_due(due, &format!("{} >= $4", *RUNNING_MAX))
+    let due = format!(
+        "select first.* from (
+             select tenant_id, execution_id from execution
+             where wake_at <= now() order by wake_at limit $3
+             for no key update skip locked
+         ) first
+         limit {CLAIM_MAX}"
+    );
+    claim_due(&due, &format!("{} >= $4", *RUNNING_MAX))
 });
 
 /// Goes from tenant to tenant. Compared as rows, so that the index of all that is due does not serve it, in which a
-/// backlog of another tenant may come first. The constant has it planned for few.
+/// backlog of another tenant may come first. The constants have it planned for few, or all of a backlog would be sorted.
 static CLAIM_OF: LazyLock<String> = LazyLock::new(|| {
     let due = format!(
         "select first.tenant_id, first.execution_id
          from unnest($3::text[], $4::bigint[]) as share (tenant_id, count)
          cross join lateral (
-             select tenant_id, execution_id from execution e
-             where wake_at is not null
-               and (e.tenant_id, e.wake_at) >= (share.tenant_id, '-infinity'::timestamptz)
-               and (e.tenant_id, e.wake_at) <= (share.tenant_id, now())
-             order by e.tenant_id, e.wake_at limit share.count
-             for no key update skip locked
+             select numbered.* from (
+                 select due.*, row_number() over () as place from (
+                     select e.tenant_id, e.execution_id from execution e
+                     where e.wake_at is not null
+                       and (e.tenant_id, e.wake_at) >= (share.tenant_id, '-infinity'::timestamptz)
+                       and (e.tenant_id, e.wake_at) <= (share.tenant_id, now())
+                     order by e.tenant_id, e.wake_at limit {CLAIM_MAX}
+                     for no key update skip locked
+                 ) due
+             ) numbered
+             where numbered.place <= share.count
          ) first
          limit {CLAIM_MAX}"
     );

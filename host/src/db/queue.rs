@@ -54,7 +54,8 @@ static LINES: LazyLock<String> = LazyLock::new(|| {
              ) next
              where line.place < $2
          ), other as (
-             select tenant_id from tenant where suspended_at is null and tenant_id <> 'host' limit 2
+             select tenant_id from tenant
+             where tenant_id > '' and tenant_id <> 'host' and suspended_at is null limit 2
          )
          select line.tenant_id, extract(epoch from line.wake_at - now())::float8 as due_in,
                 t.suspended_at is not null as is_suspended, {running_max} as running_max,
