@@ -16,6 +16,8 @@ use crate::master_key::{self, MasterKeys};
 use crate::outbox::mail::Mailer;
 use crate::random;
 
+mod memory;
+
 /// How a host runs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -92,6 +94,11 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub concurrency: u32,
 
+    /// The memory that the instances of all executions may use together, as `512MiB` or `4GiB`. Without it, half of what
+    /// this machine or container has.
+    #[arg(long, env = "COUNTERSIGN_INSTANCE_MEMORY", value_name = "SIZE", value_parser = memory::parse)]
+    pub instance_memory: Option<u64>,
+
     /// How long another host waits before it takes over what this one was driving, in seconds.
     #[arg(long, env = "COUNTERSIGN_LEASE_SECONDS", value_name = "SECONDS", default_value_t = 15,
           value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -153,6 +160,11 @@ impl Config {
     pub fn address_rules(&self, own: Vec<SocketAddr>) -> anyhow::Result<Rules> {
         anyhow::ensure!(!self.allow_private_endpoints || self.listen.ip().is_loopback(), PRIVATE_ENDPOINTS);
         Ok(Rules { allow_private: self.allow_private_endpoints, ports: self.endpoint_ports.clone(), own })
+    }
+
+    /// What instances may use together, in bytes.
+    pub fn instance_memory(&self) -> u64 {
+        self.instance_memory.unwrap_or_else(|| memory::available() / 2)
     }
 
     /// Who sends mail, if anybody does.

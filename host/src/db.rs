@@ -37,6 +37,7 @@ pub mod logs;
 pub mod outbox;
 pub mod outcomes;
 pub mod pauses;
+pub mod queue;
 pub mod reviewers;
 mod session;
 pub mod secrets;
@@ -148,6 +149,10 @@ impl Db {
             // time, and a plan that was made while a table was small must not scan it when it has grown.
             ("plan_cache_mode", "force_generic_plan"),
             ("enable_seqscan", "off"),
+            // The index that is in order, not one that has to be sorted.
+            ("enable_incremental_sort", "off"),
+            // Nor is any worth being compiled, which takes longer than the longest of them runs.
+            ("jit", "off"),
         ]);
         let tenants = options.clone().options([("role", TENANT_ROLE)]);
         let all = options.options([("role", HOST_ROLE)]);

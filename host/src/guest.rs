@@ -34,6 +34,7 @@ mod compiler;
 mod component;
 mod engine;
 mod limits;
+mod turns;
 mod wasi;
 
 pub use asks::{LogLine, OpenAsk, Stream};
@@ -42,9 +43,11 @@ pub use check::{COMPONENT_BYTES_MAX, Invalid, check};
 pub use compiler::{Uncompiled, compile_child};
 pub use component::{Component, Function, Manifest};
 pub use engine::Engine;
+pub use limits::MemoryUse;
 
 use asks::{Asks, Pending};
 use limits::Meter;
+use turns::Seat;
 
 /// One execution of one function, as a guest sees it.
 #[derive(Debug, Clone)]
@@ -94,27 +97,38 @@ pub struct Guest {
     asks: Arc<Asks>,
     limits: Limits,
     meter: Arc<Meter>,
+    seat: Seat,
     state: State,
 }
 
 impl Guest {
     /// Makes an instance. Nothing of the guest has run before the first slice.
     pub fn start(component: &Component, call: Call) -> Self {
+        Self::start_of("", component, call)
+    }
+
+    /// The same; it takes turns with the guests of other tenants, and its CPU time is counted with that of this one's.
+    pub fn start_of(tenant: &str, component: &Component, call: Call) -> Self {
         let asks = Arc::new(Asks::new(call.started, call.limits.entry_bytes));
         let meter = Arc::new(Meter::new(&call.limits));
         meter.set_replay(call.is_replay);
         let store = component.store(&call, &asks, &meter);
         let running = Some(component.run(store, call.function, call.input));
-        Self { running, asks, limits: call.limits, meter, state: State::Asking }
+        Self { running, asks, limits: call.limits, meter, seat: component.seat(tenant), state: State::Asking }
+    }
+
+    /// The memory that it uses, to be looked at while it runs.
+    pub fn memory(&self) -> MemoryUse {
+        MemoryUse::new(&self.meter)
     }
 
     /// Runs the guest until everything in it waits.
     ///
-    /// Yields to the other tasks of this thread every 10 ms. A guest that uses more CPU time in one slice than its
-    /// limit fails.
+    /// Yields to the other tasks of this thread every 10 ms, and waits for its turn then. A guest that uses more CPU time
+    /// in one slice than its limit fails.
     pub async fn run_slice(&mut self) {
         let Some(running) = &mut self.running else { return };
-        if let Some(ended) = until_quiescent(&self.meter, running.as_mut()).await {
+        if let Some(ended) = until_quiescent(&self.meter, &self.seat, running.as_mut()).await {
             self.running = None;
             self.state = self.ended(ended);
         } else if let Some(failure) = self.overasked().or_else(|| self.meter.failure()) {
@@ -212,13 +226,22 @@ impl Guest {
 /// Polls a guest until it ends, or waits for us and for nothing else; none then.
 ///
 /// Wasmtime returns `Pending` without a wake-up only when no task of the guest has anything left to do.
-async fn until_quiescent<T>(meter: &Meter, mut running: Pin<impl DerefMut<Target: Future<Output = T>>>) -> Option<T> {
+async fn until_quiescent<T>(
+    meter: &Meter,
+    seat: &Seat,
+    mut running: Pin<impl DerefMut<Target: Future<Output = T>>>,
+) -> Option<T> {
     meter.start_slice();
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(woken.clone());
     loop {
+        let turn = seat.turn(meter.spent()).await;
+        let before = meter.spent();
         woken.0.store(false, Ordering::SeqCst);
-        match meter.measure(|| running.as_mut().poll(&mut Context::from_waker(&waker))) {
+        let polled = meter.measure(|| running.as_mut().poll(&mut Context::from_waker(&waker)));
+        seat.charge(meter.spent() - before);
+        drop(turn);
+        match polled {
             Poll::Ready(ended) => return Some(ended),
             // It was interrupted by the clock, or by itself: it has more to do.
             Poll::Pending if woken.0.load(Ordering::SeqCst) => tokio::task::yield_now().await,

@@ -24,7 +24,7 @@ use crate::link::Links;
 use crate::outbox::Outbox;
 use crate::rate::Rates;
 use crate::timekeeper;
-use crate::worker::Worker;
+use crate::worker::{Room, Worker};
 
 mod seal;
 mod secrets;
@@ -210,6 +210,7 @@ fn worker(
         name: data.worker.clone(),
         lease: Duration::from_secs(config.lease_seconds),
         concurrency: config.concurrency as usize,
+        room: Room::new(config.instance_memory()),
     })
 }
 

@@ -79,6 +79,7 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
         "outbox/letter.rs",
         "outbox/message.rs",
         "outbox/schedule.rs",
+        "worker/share.rs",
         "effects/pause.rs",
         "effects/ai/bounds.rs",
         "trial/answers.rs",

@@ -12,6 +12,7 @@ mod isolation;
 mod audit;
 mod limits;
 mod resume;
+mod fair;
 mod invariants;
 mod replay;
 mod crash;

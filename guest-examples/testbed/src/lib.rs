@@ -303,6 +303,25 @@ mod testbed {
         Ok(json!({ "mib": hostile::grow() }))
     }
 
+    /// Takes so many MiB of memory, and keeps them while a model is asked.
+    #[function]
+    async fn hold_memory(mib: usize) -> Result {
+        let taken = hostile::take(mib);
+        ai().user("may I?").text().await?;
+        Ok(json!({ "mib": taken.len() }))
+    }
+
+    /// Computes, and then asks a model, so many times.
+    #[function]
+    async fn toil(rounds: u64, steps: u64) -> Result<u64> {
+        let mut sum = 0;
+        for _ in 0..rounds {
+            sum ^= hostile::compute(steps);
+            ai().user("and now?").text().await?;
+        }
+        Ok(sum)
+    }
+
     /// Panics.
     #[function]
     async fn trap() -> Result {

@@ -68,7 +68,7 @@ impl Db {
 
     /// Appends the answer as entry `seq`. Once this returns, the answer may be given to the guest.
     ///
-    /// One statement checks the claim and the position and writes. If its acknowledgement is lost, it is asked again
+    /// One statement checks the claim, the position and that the tenant is not suspended, and writes. If its acknowledgement is lost, it is asked again
     /// and recognises its own entry.
     pub async fn append(&self, claim: &Claim, seq: usize, entry: &Entry) -> FencedResult<()> {
         let seq = i32::try_from(seq).map_err(|why| unreadable("a position in the journal", &why))?;
@@ -81,6 +81,7 @@ impl Db {
                          journal_bytes = journal_bytes + octet_length($6) + octet_length($7)
                      where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
                        and next_seq = $4
+                       and exists (select from tenant where tenant_id = $1 and suspended_at is null)
                      returning 1
                  )
                  insert into journal_entry (tenant_id, execution_id, seq, op, ask, answer, at_ms)

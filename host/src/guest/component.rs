@@ -11,6 +11,7 @@ use super::asks::Asks;
 use super::bindings::{self, AgentBlockingPre, AgentPre, types};
 use super::check::{self, Invalid};
 use super::limits::{self, Meter};
+use super::turns::Seat;
 use super::{Call, Engine, Inside, Running, wasi};
 use crate::execution::is_name;
 use crate::limits::Limits;
@@ -106,7 +107,7 @@ impl Component {
             }
         });
         // It may compute, not ask: with an ask open it would wait for ever.
-        let described = super::until_quiescent(&meter, describing).await;
+        let described = super::until_quiescent(&meter, &self.seat(""), describing).await;
         let manifest = match described {
             // Reading schemas takes up to seconds, if they are made for that.
             Some(Ok(manifest)) => tokio::task::spawn_blocking(move || check_manifest(manifest))
@@ -118,6 +119,21 @@ impl Component {
             None => Err(Invalid::NotDescribed("it asked the host for something, which it may not".into())),
         };
         (manifest, meter.spent())
+    }
+
+    /// A place among those who take turns, of a tenant; those of the host's own are of none.
+    pub(super) fn seat(&self, tenant: &str) -> Seat {
+        self.0.engine.turns().seat(tenant)
+    }
+
+    /// The memory that an instance has at its start, at the most.
+    pub fn memory_at_start(&self) -> u64 {
+        let compiled = match &self.0.world {
+            World::Async(agent) => agent.instance_pre().component(),
+            World::Blocking(agent) => agent.instance_pre().component(),
+        };
+        let required = compiled.resources_required();
+        required.map_or(0, |all| u64::from(all.num_memories) * all.max_initial_memory_size.unwrap_or(0))
     }
 
     pub(super) fn store(&self, call: &Call, asks: &Arc<Asks>, meter: &Arc<Meter>) -> Store<Inside> {

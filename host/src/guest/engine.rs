@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use wasmtime::{Config, RegallocAlgorithm};
 
+use super::turns::Turns;
+
 /// How often a running guest is interrupted, to let others run and to look at its CPU time.
 const EPOCH: Duration = Duration::from_millis(10);
 
@@ -17,6 +19,8 @@ const FIBER_STACK_BYTES: usize = 4 << 20;
 #[derive(Clone)]
 pub struct Engine {
     engine: wasmtime::Engine,
+    /// Of all its guests.
+    turns: Turns,
     /// Stops the clock when the last engine is dropped.
     _clock: Arc<Clock>,
 }
@@ -36,11 +40,15 @@ impl Engine {
                 std::thread::sleep(EPOCH);
             }
         })?;
-        Ok(Self { engine, _clock: clock })
+        Ok(Self { engine, turns: Turns::new(), _clock: clock })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.engine
+    }
+
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Meter {
     spent_live: AtomicU64,
     /// The thread's CPU time when that poll began.
     poll_began: AtomicU64,
+    /// Of all its memories, in bytes.
+    memory_bytes: AtomicU64,
     memory_refused: AtomicBool,
     tables_refused: AtomicBool,
     /// Whether the slice has run before, within its limit.
@@ -42,6 +44,7 @@ impl Meter {
             spent: AtomicU64::new(0),
             spent_live: AtomicU64::new(0),
             poll_began: AtomicU64::new(0),
+            memory_bytes: AtomicU64::new(0),
             memory_refused: AtomicBool::new(false),
             tables_refused: AtomicBool::new(false),
             is_replay: AtomicBool::new(false),
@@ -56,6 +59,11 @@ impl Meter {
         self.spent.store(0, Ordering::Relaxed);
     }
 
+    /// The CPU time of the slice, up to the poll that runs now.
+    pub(super) fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent.load(Ordering::Relaxed))
+    }
+
     /// Runs one poll of the guest and counts the CPU time of this thread.
     pub(super) fn measure<T>(&self, poll: impl FnOnce() -> T) -> T {
         let began = thread_cpu();
@@ -67,11 +75,6 @@ impl Meter {
             self.spent_live.fetch_add(took, Ordering::Relaxed);
         }
         polled
-    }
-
-    /// The CPU time of the slice so far.
-    pub(super) fn spent(&self) -> Duration {
-        Duration::from_nanos(self.spent.load(Ordering::Relaxed))
     }
 
     /// What happens at a tick of the epoch: the guest makes room for others, or has used up its time.
@@ -100,6 +103,21 @@ impl Meter {
             return Some(CpuLimit::Attempt(self.attempt_cpu_ms));
         }
         None
+    }
+}
+
+/// The memory that one instance uses, to be looked at from outside while it runs.
+#[derive(Clone)]
+pub struct MemoryUse(Arc<Meter>);
+
+impl MemoryUse {
+    pub(super) fn new(meter: &Arc<Meter>) -> Self {
+        Self(meter.clone())
+    }
+
+    /// Of all its memories. It only grows, so at the end it is the peak.
+    pub fn bytes(&self) -> u64 {
+        self.0.memory_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -143,6 +161,7 @@ impl ResourceLimiter for Memory {
             return Ok(false);
         }
         self.memory_bytes = total;
+        self.meter.memory_bytes.store(total, Ordering::Relaxed);
         Ok(true)
     }
 

@@ -213,7 +213,9 @@ pub(super) fn respond(error: Error, shape: impl FnOnce(&'static str, String, Bla
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if let Some(after) = retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64));
     }
     response
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Worker;
 use super::live::{Live, Next};
+use super::room::{Newcomer, Place};
 use crate::crash;
 use crate::db;
 use crate::db::claims::{Claim, Fenced};
@@ -21,8 +22,10 @@ pub(super) enum End {
     Suspended,
     /// It has its outcome.
     Settled,
-    /// It is not ours any more.
+    /// It is not ours any more, or must not be.
     Lost,
+    /// There is no room for it, which has grown beyond what was expected of it.
+    Evicted,
 }
 
 impl End {
@@ -31,6 +34,7 @@ impl End {
             Self::Suspended => "suspended",
             Self::Settled => "settled",
             Self::Lost => "lost",
+            Self::Evicted => "evicted",
         }
     }
 }
@@ -54,8 +58,29 @@ pub(super) enum Error {
 ///
 /// No transaction is open while the guest runs or a model answers.
 pub(super) async fn drive(worker: &Worker, claim: &Claim) -> Result<End, Error> {
+    let component = component(worker, claim).await?;
+    let newcomer = Newcomer {
+        tenant: &claim.tenant,
+        execution: &claim.execution,
+        digest: &claim.digest,
+        at_start: component.memory_at_start(),
+    };
+    match worker.room.enter(newcomer).await {
+        Ok(place) => tokio::select! {
+            end = drive_instance(worker, claim, &component, &place) => end,
+            () = place.evicted() => Ok(End::Evicted),
+        },
+        Err(too_large) => {
+            let failure = Failure::host("memory_limit", too_large.to_string());
+            settle(worker, claim, &Outcome::Failed(failure)).await
+        }
+    }
+}
+
+async fn drive_instance(worker: &Worker, claim: &Claim, component: &Component, place: &Place) -> Result<End, Error> {
     let limits = worker.db.limits(&claim.tenant, claim.limit_set).await?;
-    let mut guest = start(claim, &limits, &component(worker, claim).await?);
+    let mut guest = start(claim, &limits, component);
+    place.is_of(guest.memory());
     // The first slice needs nothing of the journal, and is done before that is read.
     let (journal, unread, ()) =
         tokio::join!(worker.db.journal(&claim.tenant, &claim.execution), worker.db.unread(claim), guest.run_slice());
@@ -122,7 +147,7 @@ fn start(claim: &Claim, limits: &Limits, component: &Component) -> Guest {
         limits: limits.clone(),
         is_replay: claim.entries > 0,
     };
-    Guest::start(component, call)
+    Guest::start_of(&claim.tenant, component, call)
 }
 
 struct Attempt<'a> {

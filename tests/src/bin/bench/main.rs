@@ -1,5 +1,5 @@
 //! Measures, and prints medians and ratios: `make bench`, or the binary with `replay`, `languages`, `resume`, `paused`,
-//! `decisions`, `contested`, `expiry` or `outbox`.
+//! `decisions`, `contested`, `expiry`, `outbox` or `neighbours`.
 //!
 //! Each number is taken beside what it is compared with, in the same run, because machines are noisy.
 
@@ -7,6 +7,7 @@ mod contested;
 mod decisions;
 mod expiry;
 mod languages;
+mod neighbours;
 mod outbox;
 mod paused;
 mod replay;
@@ -49,6 +50,10 @@ async fn main() {
     if is_wanted("outbox") {
         println!("\n2,000 deliveries of eight tenants to a receiver on this machine");
         outbox::measure().await;
+    }
+    if is_wanted("neighbours") {
+        println!("\na tenant beside one that does its worst: start, pause, decision, end");
+        neighbours::measure().await;
     }
 }
 
