@@ -54,7 +54,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     config.address_rules(vec![])?;
     let (db, postgres) = database(&config, &data).await?;
     secrets::look(&db, &master_keys).await?;
-    let links = Links::new(master_keys.clone(), &public_url(&config, address));
+    let public_url = public_url(&config, address);
+    let links = Links::new(master_keys.clone(), &public_url);
     let database_url = postgres.as_ref().map(Embedded::url).or(config.database_url.as_deref());
     let listens = [Some(address), metrics_door.as_ref().and_then(|door| door.listener.local_addr().ok())];
     let rules = config.address_rules(own_addresses(listens.into_iter().flatten(), database_url).await)?;
@@ -76,18 +77,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let sealer = tokio::spawn(seal::run(db.clone(), stop.clone()));
     let outbox = tokio::spawn(outbox.run(stop.clone()));
 
-    tracing::info!(
-        %address, data_dir = %data.path().display(), worker = data.worker,
-        "countersign is ready"
-    );
     if let Some(door) = metrics_door {
         tracing::info!(address = %door.listener.local_addr()?, "serves /metrics to whoever asks here");
         tokio::spawn(http::serve_metrics(door, app.clone(), stop.clone()));
     }
-    let browsers = Browsers {
-        origins: config.http.cors_origins.clone(),
-        use_tls: public_url(&config, address).starts_with("https://"),
-    };
+    let browsers = Browsers { origins: config.http.cors_origins.clone(), use_tls: public_url.starts_with("https://") };
+    tracing::info!(%address, data_dir = %data.path().display(), worker = data.worker, "countersign is ready");
     let mut server = tokio::spawn(http::serve(door, app, browsers, stop.clone()));
     let served = tokio::select! {
         served = &mut server => served.context("the HTTP server")?.context("the HTTP server"),

@@ -102,17 +102,23 @@ fn is_of_the_client(error: &std::io::Error) -> bool {
 }
 
 /// What strangers may cause to be logged, as often as they like, is logged once in a while.
-struct Seldom(Mutex<Option<Instant>>);
+struct Seldom {
+    said: Mutex<Option<Instant>>,
+    every: Duration,
+}
 
-static FULL: Seldom = Seldom(Mutex::new(None));
-static TOO_MANY: Seldom = Seldom(Mutex::new(None));
+static FULL: Seldom = Seldom::new(60);
+static TOO_MANY: Seldom = Seldom::new(60);
+static NOT_TRUSTED: Seldom = Seldom::new(3_600);
 
 impl Seldom {
-    const EVERY: Duration = Duration::from_secs(60);
+    const fn new(seconds: u64) -> Self {
+        Self { said: Mutex::new(None), every: Duration::from_secs(seconds) }
+    }
 
     fn may_say(&self) -> bool {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = said.is_none_or(|said| said.elapsed() > Self::EVERY);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = said.is_none_or(|said| said.elapsed() > self.every);
         if may {
             *said = Some(Instant::now());
         }

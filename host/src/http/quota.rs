@@ -39,3 +39,23 @@ impl Requests {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_that_sends_more_than_its_quota_waits_and_no_other_does() {
+        let (requests, quotas) = (Requests::new(), Quotas { requests_per_second: 5, ..Quotas::default() });
+        for _ in 0..10 {
+            requests.count("busy", &quotas).unwrap();
+        }
+        let Err(Error::TooManyRequests { code, message, retry_after }) = requests.count("busy", &quotas) else {
+            panic!("it may have no more than two seconds' worth at once");
+        };
+        assert_eq!(code, "rate_limited");
+        assert!(message.contains("requests_per_second") && message.contains("Retry-After"), "{message}");
+        assert!(retry_after.as_millis() <= 200, "{retry_after:?}");
+        requests.count("idle", &quotas).unwrap();
+    }
+}

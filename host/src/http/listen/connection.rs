@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Body, Bytes};
-use axum::http::{Request, Response};
+use axum::http::{HeaderMap, Request, Response};
 use futures::future::BoxFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt as _};
 use super::body::{Received, Sent};
 use super::pulse::{Exchange, Late, Pulse};
 use super::stream::Stream;
-use super::{House, Tls};
+use super::{House, NOT_TRUSTED, Tls};
 use crate::peer::Address;
 
 /// What a request over HTTP/1.1 may have before its body, in bytes, and how many headers.
@@ -129,6 +129,21 @@ struct Exchanges {
     peer: IpAddr,
 }
 
+impl Exchanges {
+    /// Where a request with these headers comes from.
+    fn address(&self, headers: &HeaderMap) -> Address {
+        let forwarded: Vec<&str> =
+            headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or_default()).collect();
+        if !forwarded.is_empty() && !self.house.proxies.trusts(self.peer) && NOT_TRUSTED.may_say() {
+            tracing::warn!(
+                peer = %self.peer, "X-Forwarded-For of an address that is no trusted proxy's means nothing; if this is \
+                your reverse proxy, name it in COUNTERSIGN_TRUSTED_PROXIES"
+            );
+        }
+        Address(self.house.proxies.client(self.peer, forwarded.into_iter()))
+    }
+}
+
 impl<B> Service<Request<B>> for Exchanges
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin + Send + 'static,
@@ -143,10 +158,8 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let exchange = Exchange::begin(&self.pulse, request.version());
-        let forwarded = request.headers().get_all("x-forwarded-for").iter();
-        let forwarded: Vec<&str> = forwarded.map(|value| value.to_str().unwrap_or_default()).collect();
-        let address = self.house.proxies.client(self.peer, forwarded.into_iter());
-        request.extensions_mut().insert(Address(address));
+        let address = self.address(request.headers());
+        request.extensions_mut().insert(address);
         let received = exchange.clone();
         let request = request.map(|body| Body::new(Received::new(body, self.house.patience.chunk, received)));
         let answer = self.house.router.clone().oneshot(request);
