@@ -103,7 +103,7 @@ pub const ROUTES: &[Route] = {
         (POST, "/api/v1/webhooks/approval-response/{tenant}", Signature),
         (GET, "/healthz", Open),
         (GET, "/readyz", Open),
-        (GET, "/metrics", Open),
+        (GET, "/metrics", Key(ManageTenants)),
     ]
 };
 

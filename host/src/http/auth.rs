@@ -1,11 +1,11 @@
 //! Who asks: the bearer of an API key.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{Extensions, header};
 use chrono::{DateTime, Utc};
@@ -19,6 +19,7 @@ use crate::audit::{Actor, Who};
 use crate::db::keys::{Key, KeyCheck, NewKey};
 use crate::db::{self, Db};
 use crate::limits::Settings;
+use crate::peer::Address;
 use crate::random;
 
 /// How long a key that was found good is taken to be good without a look. A key that is revoked, or whose tenant is
@@ -43,6 +44,11 @@ impl GoodKeys {
     /// Looks each key up again. Call it when one was revoked, or a tenant was suspended or resumed.
     pub(super) fn forget(&self) {
         self.lock().clear();
+    }
+
+    /// Whether the key was found good at some time, and is remembered.
+    fn knows(&self, digest: &[u8; 32]) -> bool {
+        self.lock().contains(digest)
     }
 
     fn get(&self, digest: &[u8; 32]) -> Option<Caller> {
@@ -93,14 +99,17 @@ impl Caller {
     /// The bearer of this key, who may do what the request is for.
     pub(super) async fn of_key(app: &App, text: &str, parts: &Parts) -> Result<Self> {
         let digest = Sha256::digest(text).into();
+        let from = peer(&parts.extensions);
+        if !app.good_keys.knows(&digest) {
+            // Whose key was good before is looked at, however often others fail at the same address.
+            app.strangers.admit(from)?;
+        }
         let caller = match app.good_keys.get(&digest) {
             Some(caller) => caller,
-            None => {
-                let key = ApiKey::parse(text).ok_or(Error::Unauthenticated)?;
-                look_up(app, (key.tenant, key.id), digest, |check| key.has_secret(&check.secret_sha256)).await?
-            }
+            None => failures_of(app, from, find(app, text, digest).await)?,
         };
-        let caller = Self { from: peer(&parts.extensions), ..caller.served()? };
+        app.requests.count(&caller.tenant, &caller.settings.quotas)?;
+        let caller = Self { from, ..caller.served()? };
         caller.may(access::action(parts)?)?;
         Ok(caller)
     }
@@ -118,6 +127,12 @@ impl Caller {
     fn served(self) -> Result<Self> {
         if self.is_suspended { Err(Error::suspended()) } else { Ok(self) }
     }
+}
+
+/// Finds the key of this text in the database.
+async fn find(app: &App, text: &str, digest: [u8; 32]) -> Result<Caller> {
+    let key = ApiKey::parse(text).ok_or(Error::Unauthenticated)?;
+    look_up(app, (key.tenant, key.id), digest, |check| key.has_secret(&check.secret_sha256)).await
 }
 
 /// Finds the key of this tenant and id in the database, and remembers it if it is in force and `fits`.
@@ -166,9 +181,17 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
-/// The other end of the connection that a request came over.
+/// Where a request comes from: the other end of its connection, or what a trusted proxy there says.
 pub(super) fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())
+    extensions.get::<Address>().map(|address| address.0)
+}
+
+/// Counts it against this address if what it sent did not prove who sent it.
+pub(super) fn failures_of<T>(app: &App, from: Option<IpAddr>, result: Result<T>) -> Result<T> {
+    if matches!(result, Err(Error::Unauthenticated | Error::InvalidSignature)) {
+        app.strangers.failed(from);
+    }
+    result
 }
 
 /// Makes a key and returns its text, which is kept nowhere.

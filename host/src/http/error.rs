@@ -7,10 +7,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::URI_BYTES_MAX;
 use super::extract::Json;
+use super::listen::{HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::db;
 use crate::db::usage::Full;
 use crate::execution::Blame;
+use crate::rate::Wait;
 
 /// Every way in which a request can fail.
 #[derive(Debug)]
@@ -37,12 +40,16 @@ pub(super) enum Error {
     PauseClosed,
     /// 413.
     TooLarge(usize),
+    /// 414.
+    UriTooLong,
     /// 415.
     UnsupportedMediaType(&'static str),
     /// 422.
     Unprocessable(&'static str, String, Blame),
-    /// 429: too much at once, or of a quota.
+    /// 429: later it may be taken.
     TooManyRequests { code: &'static str, message: String, retry_after: Duration },
+    /// 431.
+    HeadersTooLarge,
     /// 500. The cause has been logged, and is not shown.
     Internal,
     /// 503. The database cannot be reached.
@@ -83,6 +90,14 @@ impl From<db::Error> for Error {
                 Self::Internal
             }
         }
+    }
+}
+
+impl From<Wait> for Error {
+    fn from(wait: Wait) -> Self {
+        let message = "too many requests from this address failed to prove who sends them; try again after as many seconds \
+                       as `Retry-After` says";
+        Self::TooManyRequests { code: "rate_limited", message: message.into(), retry_after: wait.0 }
     }
 }
 
@@ -127,11 +142,17 @@ impl Error {
         Self::TooManyRequests { code: "quota_exceeded", message, retry_after }
     }
 
-    /// When it may be worth trying again.
-    fn retry_after(&self) -> Option<Duration> {
+    /// Its status and its body, for where no handler is.
+    pub(super) fn written(self) -> (StatusCode, String) {
+        let (status, code, message, blame, _) = self.parts();
+        (status, shape(code, message, blame).to_string())
+    }
+
+    /// When to try again, in whole seconds.
+    fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::TooManyRequests { retry_after, .. } => Some(*retry_after),
-            Self::Unavailable | Self::NoCompiler => Some(Duration::from_secs(1)),
+            Self::TooManyRequests { retry_after, .. } => Some(retry_after.as_millis().div_ceil(1_000).max(1) as u64),
+            Self::Unavailable | Self::NoCompiler => Some(1),
             _ => None,
         }
     }
@@ -172,12 +193,21 @@ impl Error {
                 let message = format!("the body is too large; at most {bytes_max} bytes are taken here");
                 client(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
             }
+            Self::UriTooLong => {
+                let message = format!("the path and the query have more than {URI_BYTES_MAX} bytes");
+                client(StatusCode::URI_TOO_LONG, "uri_too_long", message)
+            }
             Self::UnsupportedMediaType(wanted) => {
                 let message = format!("send the body as `Content-Type: {wanted}`, without a content encoding");
                 client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
             }
             Self::Unprocessable(code, message, blame) => (StatusCode::UNPROCESSABLE_ENTITY, code, message, blame, None),
             Self::TooManyRequests { code, message, .. } => client(StatusCode::TOO_MANY_REQUESTS, code, message),
+            Self::HeadersTooLarge => {
+                let message =
+                    format!("at most {HEADERS_MAX} headers are taken, and {HEAD_BYTES_MAX} bytes before the body");
+                client(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
+            }
             Self::Internal => {
                 let message = "internal error; the cause is in the host's log";
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", message.into(), Blame::Host, None)
@@ -196,8 +226,12 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        respond(self, |code, message, blame| json!({ "error": { "code": code, "message": message, "blame": blame } }))
+        respond(self, shape)
     }
+}
+
+fn shape(code: &'static str, message: String, blame: Blame) -> Value {
+    json!({ "error": { "code": code, "message": message, "blame": blame } })
 }
 
 /// The answer to a request that failed, its body in any shape.
@@ -212,10 +246,8 @@ pub(super) fn respond(error: Error, shape: impl FnOnce(&'static str, String, Bla
     if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if let Some(after) = retry_after {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64));
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }
