@@ -36,7 +36,9 @@ impl Db {
     /// The limits and quotas of a tenant, and how much of its time for compiling is used up.
     pub async fn upload_terms(&self, tenant: &str) -> Result<UploadTerms> {
         let (limits, used): (String, f64) = sqlx::query_as(concat!(
-            "select t.limits::text, coalesce(", used!(), ", 0)
+            "select t.limits::text, coalesce(",
+            used!(),
+            ", 0)
              from tenant t left join compile_budget b on b.tenant_id = t.tenant_id where t.tenant_id = $1"
         ))
         .bind(tenant)
@@ -60,7 +62,9 @@ impl Db {
             "insert into compile_budget as b (tenant_id, spent, as_of) values ($1, $3, now())
              on conflict (tenant_id) do update
              set as_of = now(), spent = excluded.spent + (
-                 select ", used!(), " from tenant t where t.tenant_id = b.tenant_id)"
+                 select ",
+            used!(),
+            " from tenant t where t.tenant_id = b.tenant_id)"
         ))
         .bind(tenant)
         .bind(default_quota())

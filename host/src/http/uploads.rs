@@ -64,7 +64,8 @@ pub(super) struct Received {
 impl Uploads {
     /// Puts them into `directory`. If no other host uses it, what a host has left there that died is removed.
     pub fn new(directory: &Path, is_sole: bool) -> io::Result<Self> {
-        if is_sole && let Err(error) = fs::remove_dir_all(directory)
+        if is_sole
+            && let Err(error) = fs::remove_dir_all(directory)
             && error.kind() != io::ErrorKind::NotFound
         {
             return Err(error);

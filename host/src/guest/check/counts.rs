@@ -56,9 +56,13 @@ pub enum Excess {
     Modules,
     #[error("the component has more than {FUNCTIONS_MAX} functions; leave out code that it does not use")]
     Functions,
-    #[error("the functions of the component have more than {LOCALS_MAX} local variables; leave out what it does not use")]
+    #[error(
+        "the functions of the component have more than {LOCALS_MAX} local variables; leave out what it does not use"
+    )]
     Locals,
-    #[error("a function of the component has more than {FUNCTION_LOCALS_MAX} local variables; split it, or optimise it")]
+    #[error(
+        "a function of the component has more than {FUNCTION_LOCALS_MAX} local variables; split it, or optimise it"
+    )]
     FunctionLocals,
     #[error("a function of the component has more than {FUNCTION_BYTES_MAX} bytes; split it, or keep tables as data")]
     FunctionBytes,
@@ -77,7 +81,9 @@ pub enum Excess {
     Structure,
     #[error("the component has more than {DATA_BYTES_MAX} bytes of data; embed less, and give the rest as input")]
     Data,
-    #[error("the component begins with more than {0} bytes of memory, which is the limit `memory_bytes`; begin with less")]
+    #[error(
+        "the component begins with more than {0} bytes of memory, which is the limit `memory_bytes`; begin with less"
+    )]
     Memory(u64),
     #[error(
         "the component begins with more than {0} elements of tables, which is the limit `table_elements`; begin with \

@@ -143,7 +143,8 @@ fn nothing_takes_long_to_look_at() {
     let import = |n: usize| [&[0, 8, b'a', b'-'][..], label(n).as_bytes(), &[0x05, 0]].concat();
     let imports: Vec<u8> = (0..5_000).flat_map(import).collect();
     // A resource, types of handles to it, and their names: all of it is made anew for each import.
-    let export = |n: usize| [&[1, 0x69, 0][..], &[4, 0, 7, b'a'], label(n).as_bytes(), &[3, 0], &leb(2 * n + 1)].concat();
+    let export =
+        |n: usize| [&[1, 0x69, 0][..], &[4, 0, 7, b'a'], label(n).as_bytes(), &[3, 0], &leb(2 * n + 1)].concat();
     let handles: Vec<u8> = (0..4_000).flat_map(export).collect();
     let handles = [&[1, 0x42][..], &leb(8_001), &[4, 0, 1, b'r', 3, 1], &handles].concat();
     let few: Vec<u8> = (0..900).flat_map(import).collect();
@@ -157,23 +158,39 @@ fn nothing_takes_long_to_look_at() {
         ("32 MiB of imports", with_module(&[section(2, &of_size(b"\x01m\x01n\x03\x7f\0", 32 * mib))])),
         ("32 MiB of types", with_module(&[section(1, &of_size(&[0x60, 0, 0], 32 * mib))])),
         ("32 MiB of exports", with_module(&[section(7, &of_size(b"\x01m\0\0", 32 * mib))])),
-        ("24 MiB of data segments", with_module(&[section(5, &[1, 0, 1]), section(11, &of_size(&[1, 0], 24 * mib - 8))])),
+        (
+            "24 MiB of data segments",
+            with_module(&[section(5, &[1, 0, 1]), section(11, &of_size(&[1, 0], 24 * mib - 8))]),
+        ),
         ("32 MiB of element segments", with_module(&[section(9, &of_size(&[1, 0, 0], 32 * mib))])),
-        ("1 MiB of elements", with_module(&[
-            section(1, &[1, 0x60, 0, 0]),
-            section(3, &[1, 0]),
-            section(9, &[&[1, 5, 0x70][..], &of_size(&[0xd2, 0, 0x0b], mib - 32)].concat()),
-        ])),
+        (
+            "1 MiB of elements",
+            with_module(&[
+                section(1, &[1, 0x60, 0, 0]),
+                section(3, &[1, 0]),
+                section(9, &[&[1, 5, 0x70][..], &of_size(&[0xd2, 0, 0x0b], mib - 32)].concat()),
+            ]),
+        ),
         ("records", component(&[section(7, &records)])),
         ("declarations", component(&[section(7, &instance_type)])),
         ("imports of resources", component(&[section(7, &handles), section(10, &[leb(900), few].concat())])),
-        ("imports of instances", component(&[section(7, &[&[1][..], &instance_type[1..]].concat()), section(10, &[leb(5_000), imports].concat())])),
+        (
+            "imports of instances",
+            component(&[
+                section(7, &[&[1][..], &instance_type[1..]].concat()),
+                section(10, &[leb(5_000), imports].concat()),
+            ]),
+        ),
     ];
     for (what, wasm) in cases {
         let began = thread_cpu();
         let looked = look(&wasm);
         let took = Duration::from_nanos(thread_cpu() - began);
-        println!("{:>6} ms  {what}: {}", took.as_millis(), looked.unwrap_err().to_string().chars().take(120).collect::<String>());
+        println!(
+            "{:>6} ms  {what}: {}",
+            took.as_millis(),
+            looked.unwrap_err().to_string().chars().take(120).collect::<String>()
+        );
         // Five times the bound: the code of a test is not optimised.
         assert!(took < Duration::from_secs(1), "{what} took {took:?}");
     }
