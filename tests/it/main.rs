@@ -21,6 +21,7 @@ mod races;
 mod leases;
 mod notifications;
 mod cancel;
+mod uploads;
 mod time;
 mod trials;
 mod projects;

@@ -215,6 +215,16 @@ impl Host {
         kill_process(pid, signal).expect("it takes signals");
     }
 
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the host runs").id()
+    }
+
+    /// Where it keeps what is its own.
+    pub fn data_dir(&self) -> &std::path::Path {
+        &self.data_dir
+    }
+
     /// Resident memory, in bytes.
     pub fn memory(&self) -> u64 {
         let pid = self.child.as_ref().expect("the host runs").id();
