@@ -24,9 +24,10 @@ test: setup guests ## run all tests, on a private Postgres
 	@sh scripts/test-sdks
 	cargo test --locked --workspace
 
-lint: setup ## check formatting, lints and documentation
+lint: setup ## check formatting, lints, documentation and dependencies
 	@sh scripts/setup-sdks
 	@sh scripts/lint-sdks
+	@python3 scripts/check-dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --document-private-items --workspace --quiet
