@@ -23,6 +23,8 @@ pub enum Role {
     Deployer,
     Runner,
     Reviewer,
+    /// Of the hosts themselves, not of any tenant.
+    Host,
 }
 
 /// What can be done over HTTP.
@@ -38,17 +40,20 @@ pub enum Action {
     MakeLinks,
     SeeGroups,
     Administer,
+    /// See and change what concerns all tenants.
+    ManageTenants,
 }
 
 impl Role {
     /// The one table of who may do what; docs/api.md shows it to people.
     pub fn may(self, action: Action) -> bool {
-        use Action::{Decide, Deploy, Run, SeeAgents, SeeExecutions, SeeGroups, SeePauses};
+        use Action::{Decide, Deploy, ManageTenants, Run, SeeAgents, SeeExecutions, SeeGroups, SeePauses};
         match self {
-            Self::Operator => true,
+            Self::Operator => action != ManageTenants,
             Self::Deployer => matches!(action, SeeAgents | Deploy | SeeExecutions),
             Self::Runner => matches!(action, SeeAgents | SeeExecutions | Run | SeePauses | SeeGroups),
             Self::Reviewer => matches!(action, SeeAgents | SeePauses | Decide | SeeGroups),
+            Self::Host => action == ManageTenants,
         }
     }
 
@@ -58,12 +63,14 @@ impl Role {
             Self::Deployer => "deployer",
             Self::Runner => "runner",
             Self::Reviewer => "reviewer",
+            Self::Host => "host",
         }
     }
 
     /// The role of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Operator, Self::Deployer, Self::Runner, Self::Reviewer].into_iter().find(|role| role.as_str() == name)
+        let all = [Self::Operator, Self::Deployer, Self::Runner, Self::Reviewer, Self::Host];
+        all.into_iter().find(|role| role.as_str() == name)
     }
 }
 

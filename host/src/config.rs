@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use zeroize::Zeroizing;
 
+mod http;
+
+pub use http::Http;
+
 use crate::address::Rules;
 use crate::guest::CacheKey;
 use crate::link::BASE_URL_BYTES_MAX;
@@ -23,8 +27,11 @@ pub struct Config {
     #[arg(long, env = "COUNTERSIGN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
     pub listen: SocketAddr,
 
-    /// Where reviewers reach this host: what the links to its pages begin with. Without it, `http://` and the address
-    /// that it listens on. All hosts on one database need the same.
+    #[command(flatten)]
+    pub http: Http,
+
+    /// Where reviewers reach this host: what the links to its pages begin with. Without it, `http://` (with TLS,
+    /// `https://`) and the address that it listens on. All hosts on one database need the same.
     #[arg(long, env = "COUNTERSIGN_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     pub public_url: Option<String>,
 

@@ -1,12 +1,14 @@
 //! The API: clients write rows here, workers act on them. Knows nothing of the worker: they meet in Postgres.
 
-use std::net::SocketAddr;
+use std::future::ready;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderValue, header};
-use tokio::net::TcpListener;
+use axum::http::header;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
@@ -19,6 +21,7 @@ use crate::dialer::Dialer;
 use crate::guest::Cache;
 use crate::link::Links;
 use crate::master_key::MasterKeys;
+use crate::strangers::Strangers;
 use crate::web;
 
 mod agentfield;
@@ -36,8 +39,11 @@ mod health;
 mod journal;
 mod keys;
 mod links;
+mod listen;
 mod pauses;
+mod quota;
 mod reviewers;
+mod security;
 mod settings;
 mod unread;
 mod webhooks;
@@ -45,9 +51,14 @@ mod webhooks;
 use auth::GoodKeys;
 pub use auth::new_key;
 use error::Error;
+pub use listen::{Door, Tls};
+use quota::Requests;
 
 /// Largest JSON body, in bytes: an input may have 1 MiB, and something around it.
 const JSON_BODY_BYTES_MAX: usize = (1 << 20) + (64 << 10);
+
+/// Longest path with its query, in bytes: the longest name in it is a link's token.
+const URI_BYTES_MAX: usize = 8 << 10;
 
 /// How long a request may take to send its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -60,6 +71,9 @@ pub struct App {
     master_keys: MasterKeys,
     links: Links,
     good_keys: GoodKeys,
+    requests: Requests,
+    strangers: Strangers,
+    readiness: health::Readiness,
     notifier: Notifier,
 }
 
@@ -72,20 +86,40 @@ pub struct Notifier {
 }
 
 impl App {
-    pub fn new(db: Db, cache: Cache, master_keys: MasterKeys, links: Links, notifier: Notifier) -> Self {
-        Self { db, cache, master_keys, links, good_keys: GoodKeys::new(), notifier }
+    pub fn new(
+        db: Db,
+        cache: Cache,
+        master_keys: MasterKeys,
+        links: Links,
+        strangers: Strangers,
+        notifier: Notifier,
+    ) -> Self {
+        let (good_keys, requests, readiness) = (GoodKeys::new(), Requests::new(), health::Readiness::default());
+        Self { db, cache, master_keys, links, good_keys, requests, strangers, readiness, notifier }
     }
 }
 
-/// Serves the API and the reviewers' pages until `stop`; then lets the requests that are under way end, for as long as it is polled.
-pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> std::io::Result<()> {
-    // Whoever changes something is recorded with the address that it comes from.
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
+/// What is said to browsers.
+pub struct Browsers {
+    /// The sites whose scripts may use the API.
+    pub origins: Vec<String>,
+    /// Whether they reach this host by TLS.
+    pub use_tls: bool,
+}
+
+/// Serves the API and the reviewers' pages until `stop`; then lets the requests that are under way end, for as long as it
+/// is polled.
+pub async fn serve(door: Door, app: App, browsers: Browsers, stop: CancellationToken) -> std::io::Result<()> {
+    door.serve(router(app, &browsers), stop).await
+}
+
+/// Serves what this host counts, to whoever reaches this door.
+pub async fn serve_metrics(door: Door, app: App, stop: CancellationToken) -> std::io::Result<()> {
+    door.serve(guarded(health::open_router(), false).with_state(app), stop).await
 }
 
 /// The whole API, and the pages.
-fn router(app: App) -> Router {
+fn router(app: App, browsers: &Browsers) -> Router {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(agents::router())
         .merge(executions::router())
@@ -104,21 +138,36 @@ fn router(app: App) -> Router {
         .merge(audit::router())
         .merge(health::router())
         .split_for_parts();
-    let document = document.to_json().unwrap_or_default();
-    let pages = web::router(web::Site { db: app.db.clone(), links: app.links.clone() });
-    router
+    let document = Bytes::from(document.to_json().unwrap_or_default());
+    let site = web::Site { db: app.db.clone(), links: app.links.clone(), strangers: app.strangers.clone() };
+    let mut api = router
         .route(
             "/openapi.json",
             axum::routing::get(async move || ([(header::CONTENT_TYPE, "application/json")], document.clone())),
         )
-        .merge(pages)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed);
+    if !browsers.origins.is_empty() {
+        // Only of the API: no other site has any business with the pages.
+        api = api.layer(security::cors(&browsers.origins));
+    }
+    guarded(api.merge(web::router(site)), browsers.use_tls).with_state(app)
+}
+
+/// What is the same for every route.
+fn guarded(router: Router<App>, use_tls: bool) -> Router<App> {
+    router
         .fallback(async || Error::NotFound("not_found", "there is no such route; see /openapi.json".into()))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(axum::middleware::map_response(harden))
-        .layer(axum::middleware::from_fn(unread::read_on))
-        .layer(CatchPanicLayer::custom(|_| axum::response::IntoResponse::into_response(Error::Internal)))
+        .layer(middleware::from_fn(unread::read_on))
+        .layer(middleware::from_fn(bound_uri))
+        .layer(CatchPanicLayer::custom(|_| Error::Internal.into_response()))
+        .layer(middleware::map_response(move |response| ready(security::harden(response, use_tls))))
         .layer(TraceLayer::new_for_http().make_span_with(span))
-        .with_state(app)
+}
+
+async fn bound_uri(request: Request, next: Next) -> Response {
+    let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+    if uri > URI_BYTES_MAX { Error::UriTooLong.into_response() } else { next.run(request).await }
 }
 
 /// What a request is called in the log: by its route, never by its path. That of a reviewer's page is as good as a key,
@@ -126,14 +175,6 @@ fn router(app: App) -> Router {
 fn span(request: &Request) -> tracing::Span {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
     tracing::debug_span!("request", method = %request.method(), route)
-}
-
-/// No answer of a host is for a browser to sniff, frame or keep.
-async fn harden(mut response: axum::response::Response) -> axum::response::Response {
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 #[derive(OpenApi)]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -20,13 +19,15 @@ use crate::dialer::Dialer;
 use crate::effects::ai::{Models, Settings};
 use crate::execution::is_tenant;
 use crate::guest::{Cache, Engine, Limits};
-use crate::http::{self, App, Notifier};
+use crate::http::{self, App, Browsers, Notifier};
 use crate::link::Links;
 use crate::master_key::MasterKeys;
 use crate::outbox::Outbox;
+use crate::strangers::Strangers;
 use crate::timekeeper;
 use crate::worker::Worker;
 
+mod door;
 mod seal;
 mod secrets;
 
@@ -44,17 +45,20 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Runs a host until SIGINT or SIGTERM.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     // First, because it is what fails most often, and nothing has to be undone then.
-    let listener = TcpListener::bind(config.listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on {}; choose another --listen", config.listen))?;
+    let door = door::of_api(&config).await?;
+    let metrics_door = door::of_metrics(&config).await?;
+    let address = door.listener.local_addr()?;
     let data = DataDir::open(&config.data_dir)?;
     let master_keys = config.master_keys(&data)?;
     let mailer = config.mailer()?;
     config.address_rules(vec![])?;
     let (db, postgres) = database(&config, &data).await?;
     secrets::look(&db, &master_keys).await?;
-    let links = Links::new(master_keys.clone(), &public_url(&config, listener.local_addr()?));
+    let public_url = public_url(&config, address);
+    let links = Links::new(master_keys.clone(), &public_url);
     let database_url = postgres.as_ref().map(Embedded::url).or(config.database_url.as_deref());
-    let rules = config.address_rules(own_addresses(listener.local_addr()?, database_url).await)?;
+    let listens = [Some(address), metrics_door.as_ref().and_then(|door| door.listener.local_addr().ok())];
+    let rules = config.address_rules(own_addresses(listens.into_iter().flatten(), database_url).await)?;
     let dialer = Dialer::new(rules)?;
     let outbox = Outbox {
         db: db.clone(),
@@ -73,11 +77,13 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let sealer = tokio::spawn(seal::run(db.clone(), stop.clone()));
     let outbox = tokio::spawn(outbox.run(stop.clone()));
 
-    tracing::info!(
-        address = %listener.local_addr()?, data_dir = %data.path().display(), worker = data.worker,
-        "countersign is ready"
-    );
-    let mut server = tokio::spawn(http::serve(listener, app, stop.clone()));
+    if let Some(door) = metrics_door {
+        tracing::info!(address = %door.listener.local_addr()?, "serves /metrics to whoever asks here");
+        tokio::spawn(http::serve_metrics(door, app.clone(), stop.clone()));
+    }
+    let browsers = Browsers { origins: config.http.cors_origins.clone(), use_tls: public_url.starts_with("https://") };
+    tracing::info!(%address, data_dir = %data.path().display(), worker = data.worker, "countersign is ready");
+    let mut server = tokio::spawn(http::serve(door, app, browsers, stop.clone()));
     let served = tokio::select! {
         served = &mut server => served.context("the HTTP server")?.context("the HTTP server"),
         signal = stop_signal() => signal,
@@ -103,7 +109,8 @@ fn public_url(config: &Config, listens: SocketAddr) -> String {
     if let Some(url) = &config.public_url {
         return url.clone();
     }
-    let url = format!("http://{listens}");
+    let scheme = if config.http.tls_cert.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{listens}");
     if listens.ip().is_unspecified() {
         tracing::warn!(url, "links for reviewers begin with this, which leads nowhere; set COUNTERSIGN_PUBLIC_URL");
     }
@@ -178,7 +185,8 @@ async fn start(
     let engine = Engine::new().map_err(|why| anyhow::anyhow!("the WebAssembly engine: {why:#}"))?;
     tracing::debug!(concurrency = config.concurrency, "engine ready");
     let cache = Cache::new(engine, directory, key);
-    Ok((App::new(db.clone(), cache.clone(), keys, links, notifier), cache))
+    let strangers = Strangers::new(config.http.failures_per_second);
+    Ok((App::new(db.clone(), cache.clone(), keys, links, strangers, notifier), cache))
 }
 
 fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache, links: Links) -> anyhow::Result<Worker> {
@@ -200,9 +208,9 @@ fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache, links: Links)
 }
 
 /// Where this host and its database are: what no notification is ever sent to.
-async fn own_addresses(listen: SocketAddr, database_url: Option<&str>) -> Vec<SocketAddr> {
+async fn own_addresses(listens: impl Iterator<Item = SocketAddr>, database_url: Option<&str>) -> Vec<SocketAddr> {
     const POSTGRES_PORT: u16 = 5432;
-    let mut own = vec![listen];
+    let mut own: Vec<SocketAddr> = listens.collect();
     let Some(url) = database_url.and_then(|url| Url::parse(url).ok()) else { return own };
     // A socket's directory is no host, and nothing that could be dialled.
     let Some(host) = url.host_str() else { return own };

@@ -3,14 +3,14 @@
 //! A form here needs no token against requests that another site makes a browser send: nothing in a browser, as a cookie
 //! would, speaks for the reviewer. The address of the page does, and who knows it may decide.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use askama::Template as _;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{ConnectInfo, Path, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{Extensions, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
@@ -24,6 +24,8 @@ use crate::db::{self, Db};
 use crate::decision::{CHOICE_BYTES_MAX, FEEDBACK_BYTES_MAX, Form, Unfit};
 use crate::link::{Link, Links, redact};
 use crate::metrics;
+use crate::peer::{Address, Stalled};
+use crate::strangers::Strangers;
 
 mod entry;
 mod field;
@@ -47,14 +49,16 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What every page is sent with. The style is the only thing that it loads, and its form leads nowhere else. The address
-/// of the page is told to nobody that it links to, and no search engine keeps it.
-const HEADERS: [(HeaderName, &str); 3] = [
+/// of the page is told to nobody that it links to, and no search engine keeps it. No other page may reach into its window.
+const HEADERS: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     (header::REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("x-robots-tag"), "noindex"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];
 
 /// What the pages need. Cheap to clone.
@@ -62,6 +66,7 @@ const HEADERS: [(HeaderName, &str); 3] = [
 pub struct Site {
     pub db: Db,
     pub links: Links,
+    pub strangers: Strangers,
 }
 
 pub fn router<S: Clone + Send + Sync + 'static>(site: Site) -> Router<S> {
@@ -87,8 +92,8 @@ type Token = Result<Path<String>, PathRejection>;
 type Result<T, E = Refusal> = std::result::Result<T, E>;
 
 /// Shows a pause. Changes nothing: programs that look for dangers in mails open links, too.
-async fn show(State(site): State<Site>, token: Token) -> Result<Response> {
-    let link = read(&site, token)?.1;
+async fn show(State(site): State<Site>, token: Token, request: Request) -> Result<Response> {
+    let link = read(&site, token, address(request.extensions()))?.1;
     render(look(&site, link).await?, Sent::default(), None).await
 }
 
@@ -112,11 +117,19 @@ struct Sent {
     alert: Option<String>,
 }
 
-fn read(site: &Site, token: Token) -> Result<(String, Link)> {
-    let Ok(Path(token)) = token else { return Err(Refusal::BadLink) };
+/// Where a request comes from.
+fn address(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<Address>().map(|address| address.0)
+}
+
+fn read(site: &Site, token: Token, from: Option<IpAddr>) -> Result<(String, Link)> {
+    site.strangers.admit(from)?;
     let now = Utc::now().timestamp_millis().unsigned_abs();
-    let link = site.links.read(&token, now).map_err(|_| Refusal::BadLink)?;
-    Ok((token, link))
+    let read = token.ok().and_then(|Path(token)| site.links.read(&token, now).ok().map(|link| (token, link)));
+    read.ok_or_else(|| {
+        site.strangers.failed(from);
+        Refusal::BadLink
+    })
 }
 
 async fn look(site: &Site, link: Link) -> Result<Seen> {
@@ -184,8 +197,8 @@ fn form_of(pause: &Pause) -> Form {
 
 /// Takes the decision that a form holds.
 async fn decide(State(site): State<Site>, token: Token, request: Request) -> Result<Response> {
-    let (token, link) = read(&site, token)?;
-    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let from = address(request.extensions());
+    let (token, link) = read(&site, token, from)?;
     let typed = body(request).await?;
     let seen = look(&site, link).await?;
     let Some(pause) = &seen.pause else {
@@ -239,8 +252,9 @@ async fn body(request: Request) -> Result<Typed> {
     }
     let read = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX);
     let read = tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_| Refusal::RequestTimeout)?;
-    // Too long, or the browser went away; nobody reads the answer then.
-    let bytes = read.map_err(|_| Refusal::TooLarge)?;
+    // Too long, too slow, or the browser went away; nobody reads the answer then.
+    let bytes =
+        read.map_err(|error| if Stalled::is_cause_of(&error) { Refusal::RequestTimeout } else { Refusal::TooLarge })?;
     Typed::parse(&bytes).ok_or(Refusal::TooLarge)
 }
 

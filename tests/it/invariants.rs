@@ -46,6 +46,11 @@ fn only_db_mentions_sqlx_only_http_and_web_axum_only_guest_wasmtime() {
     // The demo's model is a server of its own, as a user's would be.
     assert_eq!(trespassers("axum", &["http", "web", "cli/demo/model"]), [""; 0]);
     assert_eq!(trespassers("askama", &["web"]), [""; 0]);
+    assert_eq!(trespassers("rustls::", &["http/listen"]), [""; 0]);
+    assert_eq!(trespassers("hyper", &["http/listen"]), [""; 0]);
+    // All others are told the address of a request after the proxies have been asked about it.
+    assert_eq!(trespassers("ConnectInfo", &[]), [""; 0]);
+    assert_eq!(trespassers("x-forwarded-for", &["http/listen"]), [""; 0]);
     // What leaves the API is redacted by a `Json` of its own, but for a link that was just made, and for entries of the
     // audit log, which hold nothing of an agent's, and whose hash is over their text.
     assert_eq!(trespassers("axum::Json", &["http/links", "http/audit", "cli/demo/model"]), [""; 0]);
@@ -69,6 +74,8 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
         "address.rs",
         "api_key.rs",
         "limits.rs",
+        "peer.rs",
+        "rate.rs",
         "link.rs",
         "web/field.rs",
         "web/form.rs",

@@ -3,6 +3,7 @@
 mod command;
 mod api;
 mod bad_input;
+mod door;
 mod agentfield;
 mod decisions;
 mod approvals;

@@ -21,6 +21,8 @@ pub struct Host {
     data_dir: PathBuf,
     environment: Vec<(String, String)>,
     url: String,
+    /// Where it says what it counts.
+    metrics: String,
     log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -41,9 +43,20 @@ impl Host {
             ("COUNTERSIGN_AI_MODEL".into(), "test-model".into()),
             ("COUNTERSIGN_LOG".into(), "info,countersign=debug".into()),
             ("COUNTERSIGN_LEASE_SECONDS".into(), "3".into()),
+            ("COUNTERSIGN_METRICS_LISTEN".into(), "127.0.0.1:0".into()),
+            // All clients of the tests are at one address. Those of its bounds set others.
+            ("COUNTERSIGN_CONNECTIONS_PER_ADDRESS".into(), "4096".into()),
+            ("COUNTERSIGN_FAILURES_PER_SECOND".into(), "100000".into()),
         ];
         all.extend(environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let mut host = Self { child: None, data_dir, environment: all, url: String::new(), log: Arc::default() };
+        let mut host = Self {
+            child: None,
+            data_dir,
+            environment: all,
+            url: String::new(),
+            metrics: String::new(),
+            log: Arc::default(),
+        };
         host.restart(&[]).await;
         host
     }
@@ -74,19 +87,38 @@ impl Host {
             }
         });
         let log = self.log.clone();
-        let ready = move || {
+        let address = move |what: &str| {
             let log = log.lock().expect("no panic under this lock");
-            log[from..].iter().find(|line| line.contains("countersign is ready")).cloned()
+            let line = log[from..].iter().find(|line| line.contains(what))?;
+            line.split("address=").nth(1)?.split([' ', '\u{1b}']).next().map(ToOwned::to_owned)
         };
-        let line = crate::until("the host is ready", async || {
+        let ready = crate::until("the host is ready", async || {
             // In this order: what it wrote before it died is still read.
             let dead = self.is_dead();
-            ready().map(Some).or(dead.then_some(None))
+            address("countersign is ready").map(Some).or(dead.then_some(None))
         });
-        let Some(line) = line.await else { return false };
-        let address = line.split("address=").nth(1).and_then(|rest| rest.split([' ', '\u{1b}']).next());
-        self.url = format!("http://{}", address.expect("the log says where it listens"));
+        let Some(ready) = ready.await else { return false };
+        let has_tls = self.environment.iter().any(|(name, _)| name == "COUNTERSIGN_TLS_CERT");
+        self.url = format!("{}://{ready}", if has_tls { "https" } else { "http" });
+        self.metrics = format!("http://{}/metrics", address("serves /metrics").expect("the log says where"));
         true
+    }
+
+    /// What it counts, as it says to whoever reaches its door for that.
+    pub async fn metrics(&self) -> String {
+        let reply = crate::api::send(reqwest::Client::new().get(&self.metrics)).await;
+        assert_eq!(reply.status, 200);
+        String::from_utf8(reply.bytes).expect("it is text")
+    }
+
+    /// Where it says so.
+    pub fn metrics_url(&self) -> &str {
+        &self.metrics
+    }
+
+    /// Where it listens, without the scheme.
+    pub fn address(&self) -> &str {
+        self.url.split_once("://").expect("a URL").1
     }
 
     /// A client with the operator's key that the host wrote down.
@@ -155,6 +187,11 @@ impl Host {
     /// Lets it go on (SIGCONT).
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// Asks it to look at its files again (SIGHUP).
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
     }
 
     /// Asks it to end (SIGTERM), and waits until it has.

@@ -1,11 +1,11 @@
 //! Who asks: the bearer of an API key.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{Extensions, header};
 use chrono::{DateTime, Utc};
@@ -18,6 +18,8 @@ use crate::api_key::{self, Action, ApiKey, Role};
 use crate::audit::{Actor, Who};
 use crate::db::tenants::{Key, NewKey};
 use crate::db::{self, Db};
+use crate::limits::Settings;
+use crate::peer::Address;
 use crate::random;
 
 /// How long a key that was found good is taken to be good without a look. A key that is revoked on another host is
@@ -60,6 +62,8 @@ pub(super) struct Caller {
     from: Option<IpAddr>,
     role: Role,
     expires_at: Option<DateTime<Utc>>,
+    /// Of its tenant.
+    settings: Arc<Settings>,
 }
 
 impl Caller {
@@ -73,15 +77,28 @@ impl Caller {
         Actor { who: Who::Key(&self.key_id), name: Some(&self.name), from: self.from }
     }
 
-    /// The bearer of this key, at the other end of this connection.
+    /// The bearer of this key, who sends a request from this address.
     pub(super) async fn of_key(app: &App, text: &str, from: Option<IpAddr>) -> Result<Self> {
-        let (digest, asked) = (Sha256::digest(text).into(), Instant::now());
-        if let Some((found, caller)) = app.good_keys.lock().get(&digest)
-            && found.elapsed() < TRUST
-            && caller.expires_at.is_none_or(|expires_at| expires_at > Utc::now())
-        {
-            return Ok(Self { from, ..caller.clone() });
+        let digest = Sha256::digest(text).into();
+        let known = app.good_keys.lock().get(&digest).cloned();
+        if known.is_none() {
+            // Whose key was good before is looked at, however often others fail at the same address.
+            app.strangers.admit(from)?;
         }
+        let caller = match known {
+            Some((found, caller)) if found.elapsed() < TRUST && caller.is_in_force() => Self { from, ..caller },
+            _ => failures_of(app, from, Self::look_up(app, text, digest, from).await)?,
+        };
+        app.requests.count(&caller.tenant, &caller.settings.quotas)?;
+        Ok(caller)
+    }
+
+    fn is_in_force(&self) -> bool {
+        self.expires_at.is_none_or(|expires_at| expires_at > Utc::now())
+    }
+
+    async fn look_up(app: &App, text: &str, digest: [u8; 32], from: Option<IpAddr>) -> Result<Self> {
+        let asked = Instant::now();
         let key = ApiKey::parse(text).ok_or(Error::Unauthenticated)?;
         let check = app.db.find_key(key.tenant, key.id).await?.ok_or(Error::Unauthenticated)?;
         if !key.has_secret(&check.secret_sha256) {
@@ -89,7 +106,8 @@ impl Caller {
         }
         let role = Role::from_name(&check.role).ok_or(Error::Internal)?;
         let (tenant, key_id) = (key.tenant.into(), key.id.into());
-        let caller = Self { tenant, key_id, name: check.name, from, role, expires_at: check.expires_at };
+        let (name, expires_at, settings) = (check.name, check.expires_at, Arc::default());
+        let caller = Self { tenant, key_id, name, from, role, expires_at, settings };
         // As old as the question, not as the answer: a key may have been revoked in between.
         app.good_keys.lock().put(digest, (asked, caller.clone()));
         Ok(caller)
@@ -107,9 +125,17 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
-/// The other end of the connection that a request came over.
+/// Where a request comes from: the other end of its connection, or what a trusted proxy there says.
 pub(super) fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())
+    extensions.get::<Address>().map(|address| address.0)
+}
+
+/// Counts it against this address if what it sent did not prove who sent it.
+pub(super) fn failures_of<T>(app: &App, from: Option<IpAddr>, result: Result<T>) -> Result<T> {
+    if matches!(result, Err(Error::Unauthenticated | Error::InvalidSignature)) {
+        app.strangers.failed(from);
+    }
+    result
 }
 
 /// Makes a key and returns its text, which is kept nowhere.

@@ -1,13 +1,18 @@
 //! What a client is told when something is wrong: a status, a stable code, and a sentence that says what to do.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::URI_BYTES_MAX;
 use super::extract::Json;
+use super::listen::{HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::db;
 use crate::execution::Blame;
+use crate::rate::Wait;
 
 /// Every way in which a request can fail.
 #[derive(Debug)]
@@ -34,10 +39,16 @@ pub(super) enum Error {
     PauseClosed,
     /// 413.
     TooLarge(usize),
+    /// 414.
+    UriTooLong,
     /// 415.
     UnsupportedMediaType(&'static str),
     /// 422.
     Unprocessable(&'static str, String, Blame),
+    /// 429: later it may be taken.
+    TooManyRequests { code: &'static str, message: String, retry_after: Duration },
+    /// 431.
+    HeadersTooLarge,
     /// 500. The cause has been logged, and is not shown.
     Internal,
     /// 503. The database cannot be reached.
@@ -79,6 +90,14 @@ impl From<db::Error> for Error {
     }
 }
 
+impl From<Wait> for Error {
+    fn from(wait: Wait) -> Self {
+        let message = "too many requests from this address failed to prove who sends them; try again after as many seconds \
+                       as `Retry-After` says";
+        Self::TooManyRequests { code: "rate_limited", message: message.into(), retry_after: wait.0 }
+    }
+}
+
 impl Error {
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::BadRequest("invalid_request", message.into())
@@ -100,6 +119,21 @@ impl Error {
     pub(super) fn endpoint_disabled() -> Self {
         let why = "this endpoint is disabled, or was removed; enable it first: PATCH {\"disabled\":false}";
         Self::Conflict("endpoint_disabled", why.into(), None)
+    }
+
+    /// Its status and its body, for where no handler is.
+    pub(super) fn written(self) -> (StatusCode, String) {
+        let (status, code, message, blame, _) = self.parts();
+        (status, shape(code, &message, blame).to_string())
+    }
+
+    /// When to try again, in whole seconds.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyRequests { retry_after, .. } => Some(retry_after.as_millis().div_ceil(1_000).max(1) as u64),
+            Self::Unavailable => Some(1),
+            _ => None,
+        }
     }
 
     fn parts(self) -> (StatusCode, &'static str, String, Blame, Option<Box<With>>) {
@@ -138,11 +172,21 @@ impl Error {
                 let message = format!("the body is too large; at most {bytes_max} bytes are taken here");
                 client(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
             }
+            Self::UriTooLong => {
+                let message = format!("the path and the query have more than {URI_BYTES_MAX} bytes");
+                client(StatusCode::URI_TOO_LONG, "uri_too_long", message)
+            }
             Self::UnsupportedMediaType(wanted) => {
                 let message = format!("send the body as `Content-Type: {wanted}`, without a content encoding");
                 client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
             }
             Self::Unprocessable(code, message, blame) => (StatusCode::UNPROCESSABLE_ENTITY, code, message, blame, None),
+            Self::TooManyRequests { code, message, .. } => client(StatusCode::TOO_MANY_REQUESTS, code, message),
+            Self::HeadersTooLarge => {
+                let message =
+                    format!("at most {HEADERS_MAX} headers are taken, and {HEAD_BYTES_MAX} bytes before the body");
+                client(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
+            }
             Self::Internal => {
                 let message = "internal error; the cause is in the host's log";
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", message.into(), Blame::Host, None)
@@ -157,26 +201,28 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        respond(self, |code, message, blame| json!({ "error": { "code": code, "message": message, "blame": blame } }))
+        respond(self, |code, message, blame| shape(code, &message, blame))
     }
+}
+
+fn shape(code: &str, message: &str, blame: Blame) -> Value {
+    json!({ "error": { "code": code, "message": message, "blame": blame } })
 }
 
 /// The answer to a request that failed, its body in any shape.
 pub(super) fn respond(error: Error, shape: impl FnOnce(&'static str, String, Blame) -> Value) -> Response {
+    let retry_after = error.retry_after();
     let (status, code, message, blame, with) = error.parts();
     let mut body = shape(code, message, blame);
     if let Some(with) = with {
         body[with.0] = with.1;
     }
     let mut response = (status, Json(body)).into_response();
-    match status {
-        StatusCode::UNAUTHORIZED => {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        StatusCode::SERVICE_UNAVAILABLE => {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        _ => {}
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }

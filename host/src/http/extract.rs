@@ -17,6 +17,7 @@ use super::{BODY_TIMEOUT, JSON_BODY_BYTES_MAX};
 use crate::execution::JSON_BYTES_MAX;
 use crate::json;
 use crate::link::redact;
+use crate::peer::Stalled;
 
 /// How many items a page has, if the client does not say, and at the most.
 const PAGE_DEFAULT: i64 = 50;
@@ -99,6 +100,7 @@ pub(super) async fn bytes(request: Request, wanted: &'static str, bytes_max: usi
     match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Err(_) => Err(Error::RequestTimeout),
         Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if Stalled::is_cause_of(&error) => Err(Error::RequestTimeout),
         Ok(Err(error)) => {
             // Too long, or the client went away; nobody reads the answer then.
             tracing::debug!(%error, "a body was not read to its end");

@@ -77,6 +77,9 @@ async fn create_key(
 ) -> Result<(StatusCode, Json<Key>)> {
     caller.may(Action::Administer)?;
     let name = check_name(&new.name)?;
+    if new.role == Role::Host {
+        return Err(Error::invalid("`role`: a key of a tenant is an `operator`, `deployer`, `runner` or `reviewer`"));
+    }
     if new.expires_in_days.is_some_and(|days| !(1..=EXPIRES_IN_DAYS_MAX).contains(&days)) {
         return Err(Error::invalid(format!("`expires_in_days` is 1 to {EXPIRES_IN_DAYS_MAX}")));
     }

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::App;
-use super::auth::peer;
+use super::auth::{failures_of, peer};
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{self, Json, Path};
 use super::pauses::{Checked, Outcome, check, outcome};
@@ -57,8 +57,9 @@ struct NewBody {
     responses((status = 200, body = Outcome), (status = "4XX", body = ErrorBody)))]
 async fn decide(State(app): State<App>, Path(tenant): Path<String>, request: Request) -> Result<Json<Outcome>> {
     let (headers, from) = (request.headers().clone(), peer(request.extensions()));
+    app.strangers.admit(from)?;
     let body = extract::bytes(request, extract::JSON, WEBHOOK_BYTES_MAX).await?;
-    let webhook_id = verify(&app, &tenant, &headers, &body).await?;
+    let webhook_id = failures_of(&app, from, verify(&app, &tenant, &headers, &body).await)?;
 
     let new: NewBody = extract::parse(&body)?;
     let (execution, approval_request_id) = addressed(&app, &tenant, webhook_id, &new).await?;

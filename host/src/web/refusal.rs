@@ -1,11 +1,12 @@
 //! Pages that show nothing of any pause.
 
 use askama::Template as _;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::page::Notice;
 use crate::db;
+use crate::rate::Wait;
 
 /// Why a reviewer sees no pause.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) enum Refusal {
     TooLarge,
     /// 415.
     UnsupportedMediaType,
+    /// 429: too many links from this address were bad.
+    TooMany(Wait),
     /// 500. The cause has been logged.
     Internal,
     /// 503. The database cannot be reached.
@@ -39,8 +42,19 @@ impl From<db::Error> for Refusal {
     }
 }
 
+impl From<Wait> for Refusal {
+    fn from(wait: Wait) -> Self {
+        Self::TooMany(wait)
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let retry_after = match &self {
+            Self::TooMany(Wait(time)) => Some(time.as_millis().div_ceil(1_000).max(1) as u64),
+            Self::Unavailable => Some(1),
+            _ => None,
+        };
         let (status, title, text) = match self {
             Self::BadLink => (
                 StatusCode::NOT_FOUND,
@@ -63,6 +77,11 @@ impl IntoResponse for Refusal {
                 "Not taken",
                 "This page takes what its own form sends. Programs decide by the API.",
             ),
+            Self::TooMany(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Not shown at the moment",
+                "Too many links that are not valid were opened from where you are. Open yours again in a minute.",
+            ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Something went wrong",
@@ -77,8 +96,8 @@ impl IntoResponse for Refusal {
         // Written from texts of our own, it cannot fail.
         let html = Notice { title, text }.render().unwrap_or_default();
         let mut response = (status, Html(html)).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -131,9 +131,7 @@ async fn the_host_says_how_it_is_and_what_it_counted() {
         assert_eq!(reply.expect(200), json!({"status": "ok"}));
     }
     let metric = async |name: &str| {
-        let reply = send(bench.api.anonymous(Method::GET, "/metrics")).await;
-        assert_eq!(reply.status, 200);
-        let text = String::from_utf8(reply.bytes).unwrap();
+        let text = bench.host.metrics().await;
         assert!(text.ends_with("# EOF\n"), "OpenMetrics");
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |number| number.parse::<f64>().unwrap())

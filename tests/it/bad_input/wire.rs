@@ -10,13 +10,9 @@ use tokio::net::TcpStream;
 use super::{Victim, assert_error};
 
 impl Victim {
-    fn address(&self) -> &str {
-        self.host.url().strip_prefix("http://").expect("an address")
-    }
-
     /// Sends bytes, and returns the answer's status; none if the connection was closed without one.
     async fn status_of(&self, bytes: &[u8]) -> Option<u16> {
-        let mut stream = TcpStream::connect(self.address()).await.expect("the host listens");
+        let mut stream = TcpStream::connect(self.host.address()).await.expect("the host listens");
         // The host may have closed it already.
         let _ = stream.write_all(bytes).await;
         let _ = stream.shutdown().await;
@@ -101,7 +97,7 @@ async fn connections_that_stop_in_the_middle_do_not_keep_others_out() {
     let victim = Victim::new().await;
     let mut held = vec![];
     for n in 0..200 {
-        let mut stream = TcpStream::connect(victim.address()).await.unwrap();
+        let mut stream = TcpStream::connect(victim.host.address()).await.unwrap();
         let half: &[u8] = match n % 3 {
             0 => b"GET /healthz HT",
             1 => b"POST /v1/webhooks/default HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{",

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::super::auth::peer;
+use super::super::auth::{failures_of, peer};
 use super::super::extract::{self, Json, Path};
 use super::super::webhooks::{Secrets, WEBHOOK_BYTES_MAX, by_name, claimed, now_seconds};
 use super::{AgentFieldError, App, Decision, Error, In, Processed, Result};
@@ -98,8 +98,9 @@ pub(super) async fn decide_for_tenant(
 
 async fn take(app: &App, tenant: &str, request: Request) -> Result<Json<Processed>> {
     let (headers, from) = (request.headers().clone(), peer(request.extensions()));
+    app.strangers.admit(from).map_err(Error::from)?;
     let body = extract::bytes(request, extract::JSON, WEBHOOK_BYTES_MAX).await?;
-    let signature = verify(app, tenant, &headers, &body).await?;
+    let signature = failures_of(app, from, verify(app, tenant, &headers, &body).await)?;
 
     let said = Said::read(&body)?;
     let delivery_id = signature.delivery_id(said.event.as_deref(), &body);
