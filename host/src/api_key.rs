@@ -1,4 +1,4 @@
-//! API keys: `cs_{tenant}_{8 id}{32 secret}{6 checksum}`. Pure.
+//! API keys: `cs_{tenant}_{8 id}{32 secret}{6 checksum}`, and what their bearers may do. Pure.
 //!
 //! The checksum lets a mistyped key be told from a wrong one without asking the database, and a scanner for leaked
 //! secrets be sure of what it found.
@@ -15,7 +15,10 @@ const CHECKSUM_CHARS: usize = 6;
 /// Crockford's base 32, in lower case: no two characters look alike.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// What a key's bearer may do, within its tenant.
+/// The tenant of the keys that are for the whole host. It owns nothing but these, and nobody else's is called so.
+pub const HOST_TENANT: &str = "host";
+
+/// What a key's bearer may do: within its tenant; of the role `host`, with tenants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -23,7 +26,7 @@ pub enum Role {
     Deployer,
     Runner,
     Reviewer,
-    /// Of the hosts themselves, not of any tenant.
+    /// Of whoever runs the hosts: manages tenants, and sees nothing of theirs.
     Host,
 }
 
@@ -39,21 +42,34 @@ pub enum Action {
     /// Let somebody else decide a pause, by a link.
     MakeLinks,
     SeeGroups,
+    /// Keys of one's own tenant; no operator makes one of the role `host`.
+    ManageKeys,
+    /// The audit log of one's own tenant.
+    SeeAudit,
+    /// Lower the limits of an agent.
+    LimitAgents,
+    SeeUsage,
+    /// Secrets, settings, groups, reviewers' addresses, endpoints, deliveries.
     Administer,
-    /// See and change what concerns all tenants.
+    /// Make, look at, limit, suspend and resume tenants, and make operators for them; nothing of a tenant's own.
     ManageTenants,
 }
 
 impl Role {
-    /// The one table of who may do what; docs/api.md shows it to people.
+    pub const ALL: [Self; 5] = [Self::Operator, Self::Deployer, Self::Runner, Self::Reviewer, Self::Host];
+
+    /// The one table of who may do what. Which route asks for which action is in `http::access`; docs/api.md shows both.
     pub fn may(self, action: Action) -> bool {
-        use Action::{Decide, Deploy, ManageTenants, Run, SeeAgents, SeeExecutions, SeeGroups, SeePauses};
+        use Action::{
+            Decide, Deploy, LimitAgents, ManageKeys, ManageTenants, Run, SeeAgents, SeeAudit, SeeExecutions, SeeGroups,
+            SeePauses,
+        };
         match self {
             Self::Operator => action != ManageTenants,
-            Self::Deployer => matches!(action, SeeAgents | Deploy | SeeExecutions),
+            Self::Deployer => matches!(action, SeeAgents | Deploy | LimitAgents | SeeExecutions),
             Self::Runner => matches!(action, SeeAgents | SeeExecutions | Run | SeePauses | SeeGroups),
             Self::Reviewer => matches!(action, SeeAgents | SeePauses | Decide | SeeGroups),
-            Self::Host => action == ManageTenants,
+            Self::Host => matches!(action, ManageTenants | ManageKeys | SeeAudit),
         }
     }
 
@@ -69,8 +85,7 @@ impl Role {
 
     /// The role of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        let all = [Self::Operator, Self::Deployer, Self::Runner, Self::Reviewer, Self::Host];
-        all.into_iter().find(|role| role.as_str() == name)
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
     }
 }
 
@@ -150,11 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn nobody_but_an_operator_administers() {
-        for role in [Role::Deployer, Role::Runner, Role::Reviewer] {
-            assert!(!role.may(Action::Administer));
+    fn nobody_but_an_operator_administers_and_nobody_but_the_host_has_to_do_with_tenants() {
+        for role in Role::ALL {
+            assert_eq!(role.may(Action::Administer), role == Role::Operator);
+            assert_eq!(role.may(Action::ManageTenants), role == Role::Host);
+            assert_eq!(role.may(Action::SeeAgents), role != Role::Host);
         }
-        assert!(Role::Operator.may(Action::Administer));
         assert!(!Role::Runner.may(Action::Decide) && !Role::Reviewer.may(Action::Run));
     }
 }

@@ -20,6 +20,8 @@ use crate::master_key::{self, MasterKeys};
 use crate::outbox::mail::Mailer;
 use crate::random;
 
+mod memory;
+
 /// How a host runs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -43,6 +45,18 @@ pub struct Config {
     /// replica.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
+
+    /// Where to connect as the user that owns the tables, to bring them up to date when a host starts. Without it,
+    /// DATABASE_URL is used. With it, the user of DATABASE_URL needs to own nothing: only to be a member of the roles
+    /// countersign_tenant and countersign_host.
+    #[arg(
+        long,
+        env = "COUNTERSIGN_OWNER_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        requires = "database_url"
+    )]
+    pub owner_database_url: Option<String>,
 
     /// The keys that webhook secrets are encrypted under in the database: `countersign secrets master-key` makes one.
     /// Of several, separated by commas, the first encrypts and all decrypt. All hosts on one database need the same; a
@@ -86,6 +100,11 @@ pub struct Config {
     #[arg(long, env = "COUNTERSIGN_CONCURRENCY", value_name = "N", default_value_t = 32,
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub concurrency: u32,
+
+    /// The memory that the instances of all executions may use together, as `512MiB` or `4GiB`. Without it, half of what
+    /// this machine or container has.
+    #[arg(long, env = "COUNTERSIGN_INSTANCE_MEMORY", value_name = "SIZE", value_parser = memory::parse)]
+    pub instance_memory: Option<u64>,
 
     /// How long another host waits before it takes over what this one was driving, in seconds.
     #[arg(long, env = "COUNTERSIGN_LEASE_SECONDS", value_name = "SECONDS", default_value_t = 15,
@@ -148,6 +167,11 @@ impl Config {
     pub fn address_rules(&self, own: Vec<SocketAddr>) -> anyhow::Result<Rules> {
         anyhow::ensure!(!self.allow_private_endpoints || self.listen.ip().is_loopback(), PRIVATE_ENDPOINTS);
         Ok(Rules { allow_private: self.allow_private_endpoints, ports: self.endpoint_ports.clone(), own })
+    }
+
+    /// What instances may use together, in bytes.
+    pub fn instance_memory(&self) -> u64 {
+        self.instance_memory.unwrap_or_else(|| memory::available() / 2)
     }
 
     /// Who sends mail, if anybody does.
@@ -215,6 +239,11 @@ impl DataDir {
         Ok((directory, CacheKey::new(key)))
     }
 
+    /// Where components are while they arrive.
+    pub fn uploads(&self) -> PathBuf {
+        self.path.join("uploads")
+    }
+
     /// The keys of the file `master-key`, which has the form of the setting. It is made once, with one key.
     fn master_keys(&self) -> anyhow::Result<MasterKeys> {
         let path = self.path.join("master-key");
@@ -222,6 +251,11 @@ impl DataDir {
         let text = Zeroizing::new(text);
         let keys = std::str::from_utf8(&text).unwrap_or_default().trim().parse::<MasterKeys>();
         keys.with_context(|| path.display().to_string())
+    }
+
+    /// Where a key for the whole host is left for the command line.
+    pub fn host_key_file(&self) -> PathBuf {
+        self.path.join("host-key")
     }
 
     /// Where the operator's key of the default tenant is left for the command line.

@@ -19,19 +19,8 @@ pub const APPROVAL_REQUEST_ID_BYTES_MAX: usize = 128;
 /// Every one of them is a row that is read back on each replay.
 pub const JSON_BYTES_MAX: usize = 1 << 20;
 
-/// Largest journal of one execution, in bytes. All of it is read back on each attempt.
-pub const JOURNAL_BYTES_MAX: usize = 64 << 20;
-
-/// How deep a chain of `call`s may nest, counted from the execution that a client started (0).
-pub const CALL_DEPTH_MAX: i32 = 8;
-
-/// How many asks one execution may make.
+/// How many asks any execution may make, whatever its limits are.
 pub const ASKS_MAX: u64 = 200_000;
-
-/// How many asks of one execution may be open at once.
-///
-/// Each open one costs the host a look when the execution suspends.
-pub const OPEN_ASKS_MAX: usize = 1_000;
 
 /// The longest sleep, expiry or timeout, in milliseconds: 366 days.
 pub const WAIT_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
@@ -239,11 +228,6 @@ impl Failure {
         };
         let message = message.chars().take(MESSAGE_CHARS_MAX).collect::<String>();
         Self { detail: Some(error.to_owned()), ..Self::guest("agent_error", message) }
-    }
-
-    /// The failure of an execution whose journal would outgrow `JOURNAL_BYTES_MAX`.
-    pub fn journal_too_large() -> Self {
-        Self::guest("too_large", format!("the journal would have more than {JOURNAL_BYTES_MAX} bytes"))
     }
 
     /// What a caller is told of a failure, given the text in its row: `{"code","message","blame","detail"}`, the detail

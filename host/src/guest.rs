@@ -21,28 +21,33 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use wasmtime::Store;
 
-use crate::execution::{ASKS_MAX, Failure, JSON_BYTES_MAX, OPEN_ASKS_MAX};
+use crate::execution::{Failure, JSON_BYTES_MAX};
 use crate::journal::{Answer, Entry, Millis, Mismatch};
 use crate::json;
+use crate::limits::Limits;
 
 mod asks;
 mod bindings;
 mod cache;
 mod check;
+mod compiler;
 mod component;
 mod engine;
 mod limits;
+mod turns;
 mod wasi;
 
 pub use asks::{LogLine, OpenAsk, Stream};
-pub use cache::{Cache, CacheKey};
+pub use cache::{Cache, CacheKey, Compilation};
 pub use check::{COMPONENT_BYTES_MAX, Invalid, check};
+pub use compiler::{Uncompiled, compile_child};
 pub use component::{Component, Function, Manifest};
 pub use engine::Engine;
-pub use limits::Limits;
+pub use limits::MemoryUse;
 
 use asks::{Asks, Pending};
 use limits::Meter;
+use turns::Seat;
 
 /// One execution of one function, as a guest sees it.
 #[derive(Debug, Clone)]
@@ -90,30 +95,43 @@ pub struct Guest {
     /// The guest's main task, until it has ended. It owns the store.
     running: Option<Running>,
     asks: Arc<Asks>,
+    limits: Limits,
     meter: Arc<Meter>,
+    seat: Seat,
     state: State,
 }
 
 impl Guest {
     /// Makes an instance. Nothing of the guest has run before the first slice.
     pub fn start(component: &Component, call: Call) -> Self {
-        let asks = Arc::new(Asks::new(call.started));
+        Self::start_of("", component, call)
+    }
+
+    /// The same; it takes turns with the guests of other tenants, and its CPU time is counted with that of this one's.
+    pub fn start_of(tenant: &str, component: &Component, call: Call) -> Self {
+        let asks = Arc::new(Asks::new(call.started, call.limits.entry_bytes));
         let meter = Arc::new(Meter::new(&call.limits));
         meter.set_replay(call.is_replay);
         let store = component.store(&call, &asks, &meter);
-        Self { running: Some(component.run(store, call.function, call.input)), asks, meter, state: State::Asking }
+        let running = Some(component.run(store, call.function, call.input));
+        Self { running, asks, limits: call.limits, meter, seat: component.seat(tenant), state: State::Asking }
+    }
+
+    /// The memory that it uses, to be looked at while it runs.
+    pub fn memory(&self) -> MemoryUse {
+        MemoryUse::new(&self.meter)
     }
 
     /// Runs the guest until everything in it waits.
     ///
-    /// Yields to the other tasks of this thread every 10 ms. A guest that uses more CPU time in one slice than its
-    /// limit fails.
+    /// Yields to the other tasks of this thread every 10 ms, and waits for its turn then. A guest that uses more CPU time
+    /// in one slice than its limit fails.
     pub async fn run_slice(&mut self) {
         let Some(running) = &mut self.running else { return };
-        if let Some(ended) = until_quiescent(&self.meter, running.as_mut()).await {
+        if let Some(ended) = until_quiescent(&self.meter, &self.seat, running.as_mut()).await {
             self.running = None;
             self.state = self.ended(ended);
-        } else if let Some(failure) = self.overasked() {
+        } else if let Some(failure) = self.overasked().or_else(|| self.meter.failure()) {
             self.running = None;
             self.state = State::Failed(failure);
         }
@@ -174,7 +192,9 @@ impl Guest {
     fn ended(&self, ended: wasmtime::Result<Result<String, String>>) -> State {
         let json = match ended {
             Ok(json) => json,
-            Err(error) => return State::Failed(limits::failure(&error, &self.meter, self.asks.last_words())),
+            Err(error) => {
+                return State::Failed(limits::failure(&error, &self.limits, &self.meter, self.asks.last_words()));
+            }
         };
         let (Ok(text) | Err(text)) = &json;
         if text.len() > JSON_BYTES_MAX {
@@ -188,15 +208,15 @@ impl Guest {
     }
 
     fn overasked(&self) -> Option<Failure> {
-        let open = self.asks.open_count();
+        let (open, open_max, asks_max) = (self.asks.open_count(), self.limits.open_asks, self.limits.asks);
         if open == 0 {
             let message = "the component waits, but for none of its asks: it can never go on";
             Some(Failure::guest("stuck", message))
-        } else if open > OPEN_ASKS_MAX {
-            let message = format!("{open} asks are open at once; at most {OPEN_ASKS_MAX} may be");
+        } else if open as u64 > open_max {
+            let message = format!("{open} asks are open at once; at most {open_max} may be (limit `open_asks`)");
             Some(Failure::guest("ask_limit", message))
-        } else if self.asks.count() > ASKS_MAX {
-            Some(Failure::guest("ask_limit", format!("more than {ASKS_MAX} asks in one execution")))
+        } else if self.asks.count() > asks_max {
+            Some(Failure::guest("ask_limit", format!("more than {asks_max} asks in one execution (limit `asks`)")))
         } else {
             None
         }
@@ -206,13 +226,22 @@ impl Guest {
 /// Polls a guest until it ends, or waits for us and for nothing else; none then.
 ///
 /// Wasmtime returns `Pending` without a wake-up only when no task of the guest has anything left to do.
-async fn until_quiescent<T>(meter: &Meter, mut running: Pin<impl DerefMut<Target: Future<Output = T>>>) -> Option<T> {
+async fn until_quiescent<T>(
+    meter: &Meter,
+    seat: &Seat,
+    mut running: Pin<impl DerefMut<Target: Future<Output = T>>>,
+) -> Option<T> {
     meter.start_slice();
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(woken.clone());
     loop {
+        let turn = seat.turn(meter.spent()).await;
+        let before = meter.spent();
         woken.0.store(false, Ordering::SeqCst);
-        match meter.measure(|| running.as_mut().poll(&mut Context::from_waker(&waker))) {
+        let polled = meter.measure(|| running.as_mut().poll(&mut Context::from_waker(&waker)));
+        seat.charge(meter.spent() - before);
+        drop(turn);
+        match polled {
             Poll::Ready(ended) => return Some(ended),
             // It was interrupted by the clock, or by itself: it has more to do.
             Poll::Pending if woken.0.load(Ordering::SeqCst) => tokio::task::yield_now().await,
@@ -238,25 +267,25 @@ impl wasmtime_wasi::WasiView for Inside {
     }
 }
 
-/// Most entries in a guest's table of WASI resources, and most handles of any kind.
-const HANDLES_MAX: usize = 10_000;
-
 /// Makes the store of one attempt. It is never used again after a trap.
 fn store(engine: &Engine, call: &Call, asks: &Arc<Asks>, meter: &Arc<Meter>) -> Store<Inside> {
     let mut table = wasmtime::component::ResourceTable::new();
-    table.set_max_capacity(HANDLES_MAX);
+    let size = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+    let limits = &call.limits;
+    table.set_max_capacity(size(limits.handles));
     let inside = Inside {
         wasi: wasi::context(&call.seed, asks),
         table,
-        memory: limits::Memory::new(&call.limits, meter),
+        memory: limits::Memory::new(limits, meter),
         asks: asks.clone(),
         submitted: HashMap::new(),
         execution_id: call.execution_id.clone(),
     };
     let mut store = Store::new(engine.wasmtime(), inside);
     store.limiter(|inside| &mut inside.memory);
-    store.set_hostcall_fuel(call.limits.host_call_bytes);
-    store.set_max_component_handles(HANDLES_MAX);
+    store.set_hostcall_fuel(size(limits.host_call_bytes));
+    // An async guest has a handle of each open ask, too; those have a limit of their own.
+    store.set_max_component_handles(size(limits.handles + limits.open_asks));
     store.set_epoch_deadline(1);
     let meter = meter.clone();
     store.epoch_deadline_callback(move |_| meter.tick());

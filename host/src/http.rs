@@ -21,9 +21,11 @@ use crate::dialer::Dialer;
 use crate::guest::Cache;
 use crate::link::Links;
 use crate::master_key::MasterKeys;
+use crate::rate::Rates;
 use crate::strangers::Strangers;
 use crate::web;
 
+mod access;
 mod agentfield;
 mod agents;
 mod audit;
@@ -37,22 +39,30 @@ mod extract;
 mod groups;
 mod health;
 mod journal;
+mod key_uses;
 mod keys;
+mod limits;
 mod links;
 mod listen;
 mod pauses;
-mod quota;
 mod reviewers;
+mod secrets;
 mod security;
 mod settings;
+mod tenants;
 mod unread;
+mod uploads;
+mod usage;
 mod webhooks;
 
+pub use access::{Access, ROUTES};
 use auth::GoodKeys;
 pub use auth::new_key;
 use error::Error;
+use key_uses::KeyUses;
+pub use keys::NAME_BYTES_MAX as KEY_NAME_BYTES_MAX;
 pub use listen::{Door, Tls};
-use quota::Requests;
+pub use uploads::Uploads;
 
 /// Largest JSON body, in bytes: an input may have 1 MiB, and something around it.
 const JSON_BODY_BYTES_MAX: usize = (1 << 20) + (64 << 10);
@@ -68,13 +78,24 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct App {
     db: Db,
     cache: Cache,
+    uploads: Uploads,
     master_keys: MasterKeys,
     links: Links,
     good_keys: GoodKeys,
-    requests: Requests,
+    key_uses: KeyUses,
+    /// Requests and starts of each tenant, on this host.
+    requests: Rates,
+    starts: Rates,
     strangers: Strangers,
     readiness: health::Readiness,
     notifier: Notifier,
+}
+
+/// What is counted of who comes.
+pub struct Counted {
+    /// The executions that each tenant starts, here and by calls.
+    pub starts: Rates,
+    pub strangers: Strangers,
 }
 
 /// What says whether an endpoint could be told.
@@ -89,13 +110,26 @@ impl App {
     pub fn new(
         db: Db,
         cache: Cache,
+        uploads: Uploads,
         master_keys: MasterKeys,
         links: Links,
-        strangers: Strangers,
+        counted: Counted,
         notifier: Notifier,
     ) -> Self {
-        let (good_keys, requests, readiness) = (GoodKeys::new(), Requests::new(), health::Readiness::default());
-        Self { db, cache, master_keys, links, good_keys, requests, strangers, readiness, notifier }
+        Self {
+            db,
+            cache,
+            uploads,
+            master_keys,
+            links,
+            good_keys: GoodKeys::new(),
+            key_uses: KeyUses::default(),
+            requests: Rates::default(),
+            starts: counted.starts,
+            strangers: counted.strangers,
+            readiness: health::Readiness::default(),
+            notifier,
+        }
     }
 }
 
@@ -110,7 +144,9 @@ pub struct Browsers {
 /// Serves the API and the reviewers' pages until `stop`; then lets the requests that are under way end, for as long as it
 /// is polled.
 pub async fn serve(door: Door, app: App, browsers: Browsers, stop: CancellationToken) -> std::io::Result<()> {
-    door.serve(router(app, &browsers), stop).await
+    let served = door.serve(router(app.clone(), &browsers), stop.clone());
+    let (served, ()) = tokio::join!(served, app.key_uses.write_until(&app.db, &stop));
+    served
 }
 
 /// Serves what this host counts, to whoever reaches this door.
@@ -118,9 +154,9 @@ pub async fn serve_metrics(door: Door, app: App, stop: CancellationToken) -> std
     door.serve(guarded(health::open_router(), false).with_state(app), stop).await
 }
 
-/// The whole API, and the pages.
-fn router(app: App, browsers: &Browsers) -> Router {
-    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+/// The routes of the API.
+fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
         .merge(agents::router())
         .merge(executions::router())
         .merge(journal::router())
@@ -129,15 +165,29 @@ fn router(app: App, browsers: &Browsers) -> Router {
         .merge(links::router())
         .merge(webhooks::router())
         .merge(keys::router())
+        .merge(secrets::router())
+        .merge(tenants::router())
         .merge(reviewers::router())
         .merge(groups::router())
         .merge(endpoints::router())
         .merge(deliveries::router())
         .merge(settings::router())
+        .merge(limits::router())
+        .merge(usage::router())
         .merge(agentfield::router())
         .merge(audit::router())
         .merge(health::router())
-        .split_for_parts();
+}
+
+/// What describes them.
+#[cfg(test)]
+fn document() -> utoipa::openapi::OpenApi {
+    api().split_for_parts().1
+}
+
+/// The whole API, and the pages.
+fn router(app: App, browsers: &Browsers) -> Router {
+    let (router, document) = api().split_for_parts();
     let document = Bytes::from(document.to_json().unwrap_or_default());
     let site = web::Site { db: app.db.clone(), links: app.links.clone(), strangers: app.strangers.clone() };
     let mut api = router

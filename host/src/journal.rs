@@ -321,6 +321,13 @@ pub struct Entry {
     pub at: Millis,
 }
 
+impl Entry {
+    /// How much of the journal it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.ask.len() + self.answer.to_text().len()
+    }
+}
+
 /// On replay the guest asked something else than the journal holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {

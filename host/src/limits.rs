@@ -6,6 +6,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::execution::Failure;
+
 /// One limit or quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
@@ -37,6 +39,8 @@ macro_rules! bounds {
     }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        // What was recorded before a limit had a name has that one's default.
+        #[serde(default)]
         pub struct $name {
             $( $(#[doc = $about])+ pub $field: u64, )*
         }
@@ -148,9 +152,35 @@ impl Settings {
         }
         Ok(settings)
     }
+
+    /// The settings of an object that was taken, perhaps by another version of the host: what has no name any more is
+    /// passed over, and what is out of bounds now has the nearest that is within.
+    pub fn kept(overrides: &Value) -> Self {
+        let mut settings = Self::default();
+        for (bound, value) in known(Limits::ALL.iter().chain(Quotas::ALL), overrides) {
+            let quotas = &mut settings.quotas;
+            if let Some(field) = settings.limits.get_mut(bound.name).or_else(|| quotas.get_mut(bound.name)) {
+                *field = value;
+            }
+        }
+        settings
+    }
 }
 
 impl Limits {
+    /// The failure of an execution whose journal would get an entry of `entry` bytes and have `journal` in all, if it may
+    /// not.
+    pub fn journal_failure(&self, entry: usize, journal: usize) -> Option<Failure> {
+        let why = if entry as u64 > self.entry_bytes {
+            format!("a journal entry would have {entry} bytes; at most {} (limit `entry_bytes`)", self.entry_bytes)
+        } else if journal as u64 > self.journal_bytes {
+            format!("the journal would have {journal} bytes; at most {} (limit `journal_bytes`)", self.journal_bytes)
+        } else {
+            return None;
+        };
+        Some(Failure::guest("journal_limit", why))
+    }
+
     /// These, lowered to what an agent asks for itself. What would raise them is without effect.
     pub fn lowered(mut self, overrides: &Value) -> Result<Self, BadLimit> {
         for (name, value) in object(overrides)? {
@@ -161,6 +191,21 @@ impl Limits {
         }
         Ok(self)
     }
+
+    /// The same of an object that was taken before, as `Settings::kept`.
+    pub fn lowered_as_kept(mut self, overrides: &Value) -> Self {
+        for (bound, value) in known(Self::ALL.iter(), overrides) {
+            if let Some(field) = self.get_mut(bound.name) {
+                *field = value.min(*field);
+            }
+        }
+        self
+    }
+}
+
+/// What an object has of these bounds, each value within them.
+fn known<'a>(bounds: impl Iterator<Item = &'a Bound>, overrides: &Value) -> impl Iterator<Item = (&'a Bound, u64)> {
+    bounds.filter_map(|bound| Some((bound, overrides.get(bound.name)?.as_u64()?.clamp(bound.min, bound.max))))
 }
 
 fn object(value: &Value) -> Result<&Map<String, Value>, BadLimit> {
@@ -212,5 +257,52 @@ mod tests {
         assert_eq!(tenants.clone().lowered(&json!({"asks": 10})).unwrap().asks, 10);
         assert_eq!(tenants.clone().lowered(&json!({"asks": 1_000})).unwrap().asks, 100);
         assert_eq!(tenants.lowered(&json!({"running": 1})), Err(BadLimit::Unknown("running".into())));
+    }
+
+    #[test]
+    fn what_an_older_host_has_taken_is_read_as_far_as_it_goes() {
+        let kept = Settings::kept(&json!({"gone": 1, "asks": 1_000_000_000, "running": 0, "pauses": 5}));
+        assert_eq!((kept.limits.asks, kept.quotas.running, kept.limits.pauses), (200_000, 1, 5));
+        assert_eq!(kept.limits.lowered_as_kept(&json!({"gone": 1, "pauses": 6, "asks": 3})).asks, 3);
+        let recorded: Limits = serde_json::from_value(json!({"asks": 3, "gone": 1})).unwrap();
+        assert_eq!(recorded, Limits { asks: 3, ..Limits::default() });
+    }
+
+    #[test]
+    fn a_journal_that_outgrows_a_limit_is_told_which() {
+        let limits = Limits { entry_bytes: 10, journal_bytes: 25, ..Limits::default() };
+        assert_eq!(limits.journal_failure(10, 25), None);
+        assert!(limits.journal_failure(11, 11).unwrap().message.contains("`entry_bytes`"));
+        assert!(limits.journal_failure(10, 26).unwrap().message.contains("`journal_bytes`"));
+    }
+
+    /// Where the tables for people are kept.
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");
+
+    fn table(bounds: &[Bound]) -> String {
+        let row = |bound: &Bound| {
+            let Bound { name, unit, about, default, min, max } = bound;
+            format!("| `{name}` | {about} | {unit} | {default} | {min} to {max} |\n")
+        };
+        let rows: String = bounds.iter().map(row).collect();
+        format!("| Name | What | Unit | Default | May be |\n|---|---|---|---|---|\n{rows}")
+    }
+
+    /// The page, with this table where its marks are.
+    fn with_table(page: &str, mark: &str, bounds: &[Bound]) -> String {
+        let (before, rest) = page.split_once(mark).expect("the page has the mark");
+        let (_, after) = rest.split_once("<!-- end -->").expect("the table ends");
+        format!("{before}{mark}\n{}<!-- end -->{after}", table(bounds))
+    }
+
+    #[test]
+    fn the_reference_of_limits_is_what_the_code_says() {
+        let kept = std::fs::read_to_string(FILE).unwrap();
+        let page = with_table(&kept, "<!-- Limits -->", Limits::ALL);
+        let page = with_table(&page, "<!-- Quotas -->", Quotas::ALL);
+        if std::env::var_os("COUNTERSIGN_WRITE_DOCS").is_some() {
+            std::fs::write(FILE, &page).unwrap();
+        }
+        assert!(kept == page, "docs/limits.md is not what the code says; write it anew with COUNTERSIGN_WRITE_DOCS=1");
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr as _;
 
 use clap::Parser as _;
 use countersign::cli::{self, Cli};
+use countersign::guest::compile_child;
 use countersign::link::redact;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::Directive;
@@ -27,6 +28,10 @@ impl Write for Log {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.is_compiler() {
+        // Alone, without the threads of a runtime: it lowers its limits first.
+        return compile_child();
+    }
     let filter = EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new("warn,countersign=info"));
     // At `trace` it writes down what models answer.
     let filter = filter.add_directive(Directive::from_str("genai::webc=info").expect("it is one"));

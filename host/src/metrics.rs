@@ -23,10 +23,14 @@ struct Metrics {
     attempts: Family<Label, Counter>,
     decisions: Family<Label, Counter>,
     deliveries: Family<Label, Counter>,
+    cache_refused: Counter,
     open_pauses: Gauge,
     oldest_pause: Gauge<f64, AtomicU64>,
     outbox_due: Gauge,
     outbox_oldest: Gauge<f64, AtomicU64>,
+    running: Gauge,
+    instance_memory_reserved: Gauge,
+    instance_memory_used: Gauge,
 }
 
 static METRICS: LazyLock<(Registry, Metrics)> = LazyLock::new(|| {
@@ -39,10 +43,26 @@ static METRICS: LazyLock<(Registry, Metrics)> = LazyLock::new(|| {
         metrics.decisions.clone(),
     );
     registry.register("deliveries", "Tries of this host to deliver by what came of them", metrics.deliveries.clone());
+    registry.register(
+        "cache_refused",
+        "Files with compiled components that were not this host's, or not whole",
+        metrics.cache_refused.clone(),
+    );
     registry.register("open_pauses", "Pauses that wait for a decision", metrics.open_pauses.clone());
     registry.register("oldest_pause_seconds", "How long the oldest of them has waited", metrics.oldest_pause.clone());
     registry.register("outbox_due", "Deliveries that are due", metrics.outbox_due.clone());
     registry.register("outbox_oldest_seconds", "For how long the oldest has been", metrics.outbox_oldest.clone());
+    registry.register("running", "Executions that this host drives", metrics.running.clone());
+    registry.register(
+        "instance_memory_reserved_bytes",
+        "What was set aside for instances on this host",
+        metrics.instance_memory_reserved.clone(),
+    );
+    registry.register(
+        "instance_memory_used_bytes",
+        "What instances on this host use",
+        metrics.instance_memory_used.clone(),
+    );
     (registry, metrics)
 });
 
@@ -72,6 +92,22 @@ pub(crate) fn decision(decided: &Decided) {
 /// Counts a try to deliver a notification.
 pub(crate) fn delivery(outcome: &'static str) {
     METRICS.1.deliveries.get_or_create(&Label { outcome }).inc();
+}
+
+/// Counts a file in the cache that was not loaded.
+pub(crate) fn cache_refused() {
+    METRICS.1.cache_refused.inc();
+}
+
+/// Shows how many executions this host drives.
+pub(crate) fn running(count: usize) {
+    METRICS.1.running.set(i64::try_from(count).unwrap_or(i64::MAX));
+}
+
+/// Shows what was set aside for instances, and what they use, in bytes.
+pub(crate) fn instance_memory(reserved: u64, used: u64) {
+    METRICS.1.instance_memory_reserved.set(i64::try_from(reserved).unwrap_or(i64::MAX));
+    METRICS.1.instance_memory_used.set(i64::try_from(used).unwrap_or(i64::MAX));
 }
 
 /// All of it, in the OpenMetrics text format.

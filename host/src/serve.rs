@@ -1,7 +1,7 @@
 //! One host, from its configuration to its end.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,26 +10,26 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::api_key::Role;
+use crate::api_key::{HOST_TENANT, Role};
 use crate::audit::Actor;
 use crate::config::{self, Config, DataDir};
 use crate::db::Db;
 use crate::db::embedded::Embedded;
 use crate::dialer::Dialer;
 use crate::effects::ai::{Models, Settings};
-use crate::execution::is_tenant;
-use crate::guest::{Cache, Engine, Limits};
-use crate::http::{self, App, Browsers, Notifier};
+use crate::guest::{Cache, Engine};
+use crate::http::{self, App, Browsers, Counted, KEY_NAME_BYTES_MAX, Notifier, Uploads};
 use crate::link::Links;
-use crate::master_key::MasterKeys;
 use crate::outbox::Outbox;
+use crate::rate::Rates;
 use crate::strangers::Strangers;
 use crate::timekeeper;
-use crate::worker::Worker;
+use crate::worker::{Room, Worker};
 
 mod door;
 mod seal;
 mod secrets;
+mod usage;
 
 pub use secrets::{Rekeyed, rekey_secrets};
 
@@ -69,13 +69,18 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         host: data.worker.clone(),
     };
     let notifier = Notifier { dialer, sends_mail: mailer.is_some() };
-    let (app, cache) = start(&config, &data, &db, master_keys, links.clone(), notifier).await?;
+    let starts = Rates::default();
+    let cache = start(&config, &data, &db).await?;
+    let uploads = Uploads::new(&data.uploads(), data.is_sole).context("a directory for uploads")?;
+    let counted = Counted { starts: starts.clone(), strangers: Strangers::new(config.http.failures_per_second) };
+    let app = App::new(db.clone(), cache.clone(), uploads, master_keys, links.clone(), counted, notifier);
     let stop = CancellationToken::new();
     let postgres = postgres.map(|postgres| tokio::spawn(keep(postgres, data.path().into(), db.clone(), stop.clone())));
-    let worker = tokio::spawn(worker(&config, &data, &db, &cache, links)?.run(stop.clone()));
+    let worker = tokio::spawn(worker(&config, &data, &db, &cache, links, starts)?.run(stop.clone()));
     let timekeeper = tokio::spawn(timekeeper::run(db.clone(), stop.clone()));
     let sealer = tokio::spawn(seal::run(db.clone(), stop.clone()));
     let outbox = tokio::spawn(outbox.run(stop.clone()));
+    let adder = tokio::spawn(usage::run(db.clone(), stop.clone()));
 
     if let Some(door) = metrics_door {
         tracing::info!(address = %door.listener.local_addr()?, "serves /metrics to whoever asks here");
@@ -97,6 +102,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     timekeeper.await?;
     sealer.await?;
     outbox.await?;
+    adder.await?;
     db.close().await;
     if let Some(postgres) = postgres {
         postgres.await?.stop().await?;
@@ -132,13 +138,12 @@ async fn keep(mut postgres: Embedded, data: PathBuf, db: Db, stop: CancellationT
     postgres
 }
 
-/// Creates a tenant, directly in the database, and returns an operator's key for it.
-pub async fn create_tenant(config: Config, tenant: String) -> anyhow::Result<String> {
-    anyhow::ensure!(is_tenant(&tenant), "a tenant's name is 1 to 64 of a-z 0-9 -, a letter or digit first");
+/// Makes a key for the whole host, directly in the database.
+pub async fn create_host_key(config: Config, name: String) -> anyhow::Result<String> {
+    anyhow::ensure!(!name.trim().is_empty() && name.len() <= KEY_NAME_BYTES_MAX, "a key's name is 1 to 128 bytes");
     let data = DataDir::open(&config.data_dir)?;
     let (db, postgres) = database(&config, &data).await?;
-    anyhow::ensure!(db.create_tenant(&tenant, &Actor::HOST).await?, "there is a tenant {tenant:?} already");
-    let (_, key) = http::new_key(&db, &tenant, "operator", Role::Operator, None, Actor::HOST).await?;
+    let (_, key) = http::new_key(&db, HOST_TENANT, &name, Role::Host, None, Actor::HOST).await?;
     db.close().await;
     if let Some(postgres) = postgres {
         postgres.stop().await?;
@@ -149,30 +154,24 @@ pub async fn create_tenant(config: Config, tenant: String) -> anyhow::Result<Str
 async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(Db, Option<Embedded>)> {
     let sends_mail = config.mailer()?.is_some();
     if let Some(url) = &config.database_url {
-        let db = Db::connect(url, sends_mail).await.context("the database of DATABASE_URL")?;
+        let db = Db::connect(url, config.owner_database_url.as_deref(), sends_mail)
+            .await
+            .context("the database of DATABASE_URL")?;
         return Ok((db, None));
     }
     let postgres = Embedded::start(data.path()).await?;
-    let db = Db::connect(postgres.url(), sends_mail).await.context("the private Postgres")?;
+    let db = Db::connect(postgres.url(), None, sends_mail).await.context("the private Postgres")?;
     Ok((db, Some(postgres)))
 }
 
 /// Makes the host ready: its default tenant and key, its engine, and what an earlier host of this name left behind.
-async fn start(
-    config: &Config,
-    data: &DataDir,
-    db: &Db,
-    keys: MasterKeys,
-    links: Links,
-    notifier: Notifier,
-) -> anyhow::Result<(App, Cache)> {
+async fn start(config: &Config, data: &DataDir, db: &Db) -> anyhow::Result<Cache> {
     if db.create_tenant(DEFAULT_TENANT, &Actor::HOST).await? || !data.api_key_file().exists() {
-        // A key that a crash kept from being written down is never used; the next start makes another.
         let name = format!("first operator of {}", data.worker);
-        let (_, key) = http::new_key(db, DEFAULT_TENANT, &name, Role::Operator, None, Actor::HOST).await?;
-        let _ = std::fs::remove_file(data.api_key_file());
-        config::secret(&data.api_key_file(), || format!("{key}\n").into_bytes())?;
-        tracing::info!(path = %data.api_key_file().display(), "wrote an operator's key for the tenant `default`");
+        write_key(db, DEFAULT_TENANT, &name, Role::Operator, &data.api_key_file()).await?;
+    }
+    if !data.host_key_file().exists() {
+        write_key(db, HOST_TENANT, &format!("first of {}", data.worker), Role::Host, &data.host_key_file()).await?;
     }
     if data.is_sole {
         let count = db.rescue(Some(&data.worker)).await?;
@@ -184,12 +183,27 @@ async fn start(
     let (directory, key) = data.cache()?;
     let engine = Engine::new().map_err(|why| anyhow::anyhow!("the WebAssembly engine: {why:#}"))?;
     tracing::debug!(concurrency = config.concurrency, "engine ready");
-    let cache = Cache::new(engine, directory, key);
-    let strangers = Strangers::new(config.http.failures_per_second);
-    Ok((App::new(db.clone(), cache.clone(), keys, links, strangers, notifier), cache))
+    Ok(Cache::new(engine, directory, key))
 }
 
-fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache, links: Links) -> anyhow::Result<Worker> {
+/// Makes a key and leaves it in a file. One that a crash kept from being written down is never used; the next start makes
+/// another.
+async fn write_key(db: &Db, tenant: &str, name: &str, role: Role, path: &Path) -> anyhow::Result<()> {
+    let (_, key) = http::new_key(db, tenant, name, role, None, Actor::HOST).await?;
+    let _ = std::fs::remove_file(path);
+    config::secret(path, || format!("{key}\n").into_bytes())?;
+    tracing::info!(path = %path.display(), tenant.id = tenant, role = role.as_str(), "wrote a first key");
+    Ok(())
+}
+
+fn worker(
+    config: &Config,
+    data: &DataDir,
+    db: &Db,
+    cache: &Cache,
+    links: Links,
+    starts: Rates,
+) -> anyhow::Result<Worker> {
     let models = Models::new(Settings {
         base_url: config.ai_base_url.clone(),
         api_key: config.ai_key.clone(),
@@ -200,10 +214,11 @@ fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache, links: Links)
         cache: cache.clone(),
         models: Arc::new(models),
         links,
-        limits: Limits::default(),
+        starts,
         name: data.worker.clone(),
         lease: Duration::from_secs(config.lease_seconds),
         concurrency: config.concurrency as usize,
+        room: Room::new(config.instance_memory()),
     })
 }
 

@@ -18,9 +18,10 @@ use std::sync::Arc;
 use crate::decision::Form;
 use crate::effects::pause::{self, Numbering};
 use crate::effects::{ai, call, deadline};
-use crate::execution::{Failure, JOURNAL_BYTES_MAX};
+use crate::execution::Failure;
 use crate::guest::{Call, Component, Guest, LogLine, OpenAsk, State};
 use crate::journal::{Answer, Ask, Entry, Millis, Mismatch, PauseError, Review};
+use crate::limits::Limits;
 use crate::schema::Schema;
 
 pub mod answers;
@@ -56,6 +57,7 @@ pub struct Misfit(pub u64);
 pub struct Trial {
     guest: Guest,
     entries: Vec<Entry>,
+    limits: Limits,
     journal_bytes: usize,
     /// The answer that made the journal too large has ended it.
     failure: Option<Failure>,
@@ -73,13 +75,14 @@ impl Trial {
     /// Makes an instance and runs its first slice.
     pub async fn start(component: &Component, call: Call) -> Self {
         let mut trial = Self {
+            limits: call.limits.clone(),
+            numbering: Numbering::new(call.limits.pauses),
             guest: Guest::start(component, call),
             entries: vec![],
             journal_bytes: 0,
             failure: None,
             questions: BTreeMap::new(),
             known: BTreeMap::new(),
-            numbering: Numbering::default(),
             ids: HashMap::new(),
             forms: HashMap::new(),
             decided: HashMap::new(),
@@ -100,8 +103,9 @@ impl Trial {
     pub async fn deliver(&mut self, op: u64, answer: Answer, at: Millis) -> Result<(), Misfit> {
         let Some(open) = self.guest.open_asks().into_iter().find(|open| open.op == op) else { return Err(Misfit(op)) };
         let entry = Entry { op, ask: open.ask.to_text(), answer, at: at.max(self.guest.now()) };
-        if self.journal_bytes + entry.ask.len() + entry.answer.to_text().len() > JOURNAL_BYTES_MAX {
-            self.failure = Some(Failure::journal_too_large());
+        let bytes = entry.bytes();
+        self.failure = self.limits.journal_failure(bytes, self.journal_bytes + bytes);
+        if self.failure.is_some() {
             return Ok(());
         }
         if !self.guest.deliver(op, entry.answer.clone(), entry.at) {
@@ -187,6 +191,7 @@ impl Trial {
             Ask::Pause(request) => {
                 let id = self.numbering.id(open.op, &request.approval_request_id);
                 self.ids.insert(open.op, id.clone());
+                self.numbering.count(&id).map_err(refused)?;
                 let planned = pause::plan(open.op, &id, request, open.asked_at).map_err(refused)?;
                 self.decision_of(&id)?;
                 self.forms.insert(id.clone(), planned.form.clone());
@@ -195,6 +200,7 @@ impl Trial {
             }
             Ask::WaitForResume { approval_request_id: name, timeout_ms } => {
                 let planned = pause::plan_wait(open.op, name, open.asked_at).map_err(refused)?;
+                self.numbering.count(name).map_err(refused)?;
                 self.decision_of(name)?;
                 let form = self.forms.get(name).cloned().unwrap_or(planned.form);
                 let due = timeout_ms.map(|timeout| deadline(open.asked_at, timeout));
@@ -221,7 +227,7 @@ impl Trial {
 
     /// Takes note of an answer that was delivered. A pause that was refused has not used up its name.
     fn take(&mut self, entry: Entry) {
-        self.journal_bytes += entry.ask.len() + entry.answer.to_text().len();
+        self.journal_bytes += entry.bytes();
         self.known.remove(&entry.op);
         let asked = self.questions.remove(&entry.op);
         let id = self.ids.remove(&entry.op);

@@ -5,28 +5,34 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::db::claims::Claim;
 use crate::db::{self, Db};
 use crate::effects::ai::Models;
-use crate::guest::{Cache, Limits};
+use crate::guest::Cache;
 use crate::link::Links;
 use crate::metrics;
+use crate::rate::Rates;
 
 mod attempt;
 mod live;
+mod queue;
+mod room;
+mod share;
+mod slots;
 mod wait;
 
+pub use room::Room;
+
 use attempt::{End, Error};
+use queue::{Look, POLL, Queue};
+use slots::Slots;
 
-/// How often to look for work that nobody rang for.
-const POLL: Duration = Duration::from_millis(500);
-
-/// How long to leave the database to what was just claimed, before looking for more.
-const SETTLE: Duration = Duration::from_millis(5);
+/// How long to leave the bell alone after a look that has left something where it is: whoever fills the queue rings it,
+/// and nothing may come of looking again.
+const PACE: Duration = Duration::from_millis(2);
 
 /// How often to look for executions whose worker has vanished.
 const RESCUE_EVERY: Duration = Duration::from_secs(1);
@@ -38,9 +44,6 @@ const FAILURES_MAX: i32 = 12;
 const BACKOFF: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-/// How many executions one claim takes at the most.
-const CLAIM_MAX: usize = 16;
-
 /// What a worker needs to drive executions. Cheap to clone.
 #[derive(Clone)]
 pub struct Worker {
@@ -49,20 +52,24 @@ pub struct Worker {
     pub models: Arc<Models>,
     /// Makes the links that agents ask for.
     pub links: Links,
-    pub limits: Limits,
+    /// How many executions each tenant starts on this host.
+    pub starts: Rates,
     /// This host's name in the rows.
     pub name: String,
     /// How long a claim holds without being renewed.
     pub lease: Duration,
     /// How many executions this host drives at once.
     pub concurrency: usize,
+    /// The memory that their instances share.
+    pub room: Room,
 }
 
 impl Worker {
     /// Drives executions until `stop`; then gives back what it holds.
     pub async fn run(self, stop: CancellationToken) {
-        let slots = Arc::new(Semaphore::new(self.concurrency));
-        let attempts = TaskTracker::new();
+        let (mut queue, slots) = (Queue::default(), Slots::new(self.concurrency));
+        let (attempts, room) = (TaskTracker::new(), self.room.clone());
+        let watching = tokio::spawn(async move { room.watch().await });
         let mut bell = self.db.bell().listen();
         let mut rescued = Instant::now();
         while !stop.is_cancelled() {
@@ -70,20 +77,25 @@ impl Worker {
                 rescued = Instant::now();
                 self.rescue().await;
             }
-            let wait = match self.claim(&slots, &attempts, &stop).await {
-                Ok(wait) => wait,
-                Err(error) => {
-                    tracing::warn!(%error, "no executions could be claimed; trying again");
-                    POLL
+            let look = self.look(&mut queue, &slots, &attempts, &stop).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "no executions could be claimed; trying again");
+                Look { wait: POLL, ..Look::default() }
+            });
+            let rung = async {
+                if look.is_left && !look.wait.is_zero() {
+                    tokio::time::sleep(PACE).await;
                 }
+                bell.wait(look.wait).await;
             };
             tokio::select! {
-                () = bell.wait(wait) => {}
+                () = rung => {}
+                () = slots.ended(), if look.is_left => {}
                 () = stop.cancelled() => {}
             }
         }
         attempts.close();
         attempts.wait().await;
+        watching.abort();
         if let Err(error) = self.db.give_back(&self.name).await {
             tracing::warn!(%error, "what this host was driving could not be given back; its leases will run out");
         }
@@ -97,37 +109,24 @@ impl Worker {
         }
     }
 
-    /// Claims as much as there are free slots, and says how long to wait before the next look.
-    async fn claim(
+    /// Claims what there is room for, has it driven, and says how long to wait before the next look.
+    async fn look(
         &self,
-        slots: &Arc<Semaphore>,
+        queue: &mut Queue,
+        slots: &Slots,
         attempts: &TaskTracker,
         stop: &CancellationToken,
-    ) -> db::Result<Duration> {
-        let free = slots.available_permits().min(CLAIM_MAX);
-        if free == 0 {
-            // A slot that becomes free is worth a look at once.
-            let _ = tokio::time::timeout(POLL, slots.acquire()).await;
-            return Ok(Duration::ZERO);
-        }
-        let claims = self.db.claim(&self.name, free as i64, self.lease).await?;
-        let (full, some) = (claims.len() == free, !claims.is_empty());
-        for claim in claims {
+    ) -> db::Result<Look> {
+        let mut look = queue.look(self, slots).await?;
+        for claim in std::mem::take(&mut look.claims) {
             crate::crash::point("after_claim");
-            let Ok(slot) = slots.clone().try_acquire_owned() else { break };
-            let (worker, stop) = (self.clone(), stop.clone());
+            let (worker, stop, slot) = (self.clone(), stop.clone(), slots.take(&claim.tenant));
             attempts.spawn(async move {
                 worker.attempt(claim, &stop).await;
                 drop(slot);
             });
         }
-        if full {
-            return Ok(Duration::ZERO);
-        }
-        if some {
-            return Ok(SETTLE);
-        }
-        Ok(self.db.next_due().await?.unwrap_or(POLL).clamp(Duration::from_millis(1), POLL))
+        Ok(look)
     }
 
     /// Drives one execution, and never lets a failure of its own get lost.
@@ -144,6 +143,9 @@ impl Worker {
         };
         let duration_ms = began.elapsed().as_millis() as u64;
         metrics::attempt(driven.as_ref().map_or("failed", End::as_str));
+        if let Ok(End::Lost | End::Evicted) = driven {
+            self.hand_back(&claim).await;
+        }
         match driven {
             Ok(end) => tracing::debug!(
                 tenant.id = claim.tenant,
@@ -172,6 +174,13 @@ impl Worker {
             if Instant::now() + every >= held_until {
                 return;
             }
+        }
+    }
+
+    /// Gives an execution back that is not to be driven now, if it is still ours.
+    async fn hand_back(&self, claim: &Claim) {
+        if let Err(error) = self.db.hand_back(claim).await {
+            tracing::warn!(execution.id = claim.execution, %error, "it could not be given back; its lease will run out");
         }
     }
 

@@ -75,7 +75,7 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
         "api_key.rs",
         "limits.rs",
         "peer.rs",
-        "rate.rs",
+        "bucket.rs",
         "link.rs",
         "web/field.rs",
         "web/form.rs",
@@ -86,6 +86,7 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
         "outbox/letter.rs",
         "outbox/message.rs",
         "outbox/schedule.rs",
+        "worker/share.rs",
         "effects/pause.rs",
         "effects/ai/bounds.rs",
         "trial/answers.rs",
@@ -130,7 +131,8 @@ fn http_and_worker_never_call_each_other_and_guest_knows_neither_db_nor_effects(
 #[test]
 fn every_query_on_tenant_data_names_the_tenant() {
     let tables = [
-        "component",
+        "component_grant",
+        "compile_budget",
         "agent",
         "agent_version",
         "execution",

@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 
 use countersign::execution::Failure;
-use countersign::guest::{Cache, CacheKey, Call, Component, Engine, Limits, LogLine, State};
+use countersign::guest::{Cache, CacheKey, Call, Component, Engine, LogLine, State};
 use countersign::journal::{Answer, Ask, Completion, Entry, Mismatch, Review};
+use countersign::limits::Limits;
 use countersign::trial::{Question, Trial};
 use sha2::{Digest as _, Sha256};
 

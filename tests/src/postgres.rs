@@ -60,8 +60,9 @@ async fn start() -> Server {
     let template = "template_countersign".to_owned();
     let create = format!("create database {template}");
     sqlx::query(sqlx::AssertSqlSafe(create)).execute(&mut admin).await.expect("a template database");
-    let db =
-        Db::connect(&url.replace("/countersign?", &format!("/{template}?")), false).await.expect("migrations apply");
+    let db = Db::connect(&url.replace("/countersign?", &format!("/{template}?")), None, false)
+        .await
+        .expect("migrations apply");
     db.close().await;
     // The listener's connection closes on its own; a template must have none.
     crate::until("nobody is connected to the template", async || {

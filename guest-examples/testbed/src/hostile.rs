@@ -13,15 +13,26 @@ pub(crate) fn spin() -> ! {
 
 /// Takes memory until it is given no more, writes to all of it, and returns how many MiB that were.
 pub(crate) fn grow() -> usize {
+    take(usize::MAX).len()
+}
+
+/// Takes so many MiB of memory, or what it is given, and writes to all of it.
+pub(crate) fn take(mib: usize) -> Vec<Vec<u8>> {
     let mut taken = Vec::new();
-    loop {
+    while taken.len() < mib {
         let mut block = Vec::<u8>::new();
         if taken.try_reserve(1).is_err() || block.try_reserve_exact(MIB).is_err() {
-            return taken.len();
+            break;
         }
         block.resize(MIB, 0xa5);
         taken.push(black_box(block));
     }
+    taken
+}
+
+/// Uses the CPU for so many steps, of a nanosecond or so.
+pub(crate) fn compute(steps: u64) -> u64 {
+    (0..steps).fold(1, |sum, step| black_box(sum ^ step).rotate_left(1))
 }
 
 /// Calls itself until the stack is used up.

@@ -182,6 +182,13 @@ mod testbed {
         Ok(call_report(sdk::call(target, &input).await))
     }
 
+    /// Calls a function of another agent, and then pauses under the name `then`.
+    #[function]
+    async fn call_then_pause(target: String, input: Value, then: String) -> Result {
+        let call = call_report(sdk::call(target, &input).await);
+        Ok(json!({ "call": call, "then": sdk::pause(then).await?.decision }))
+    }
+
     /// Calls a function once for each input, all at once.
     #[function]
     async fn fan_out(target: String, inputs: Vec<Value>) -> Result<Vec<Value>> {
@@ -294,6 +301,25 @@ mod testbed {
     #[function]
     async fn grow() -> Result {
         Ok(json!({ "mib": hostile::grow() }))
+    }
+
+    /// Takes so many MiB of memory, and keeps them while a model is asked.
+    #[function]
+    async fn hold_memory(mib: usize) -> Result {
+        let taken = hostile::take(mib);
+        ai().user("may I?").text().await?;
+        Ok(json!({ "mib": taken.len() }))
+    }
+
+    /// Computes, and then asks a model, so many times.
+    #[function]
+    async fn toil(rounds: u64, steps: u64) -> Result<u64> {
+        let mut sum = 0;
+        for _ in 0..rounds {
+            sum ^= hostile::compute(steps);
+            ai().user("and now?").text().await?;
+        }
+        Ok(sum)
     }
 
     /// Panics.

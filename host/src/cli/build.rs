@@ -151,7 +151,8 @@ async fn make(
 
 /// The same look that a host takes at an upload before it compiles it.
 async fn check(project: &Project, component: Vec<u8>) -> Result<Vec<u8>, Failure> {
-    let checked = tokio::task::spawn_blocking(move || crate::guest::check(&component).map(|()| component));
+    let limits = crate::limits::Limits::default();
+    let checked = tokio::task::spawn_blocking(move || crate::guest::check(&component, &limits).map(|()| component));
     let checked =
         checked.await.map_err(|error| Failure::Failed(format!("the component could not be checked: {error}")))?;
     checked.map_err(|why| {

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Db, Page, Result, audit};
+use super::limits::Terms;
+use super::{Db, Page, Result, audit, page_of};
 use crate::audit::{Action, Actor, details};
 use crate::execution::hex;
 
@@ -20,6 +21,9 @@ pub struct Version {
     /// JSON text.
     pub manifest: String,
     pub created_at: DateTime<Utc>,
+    /// Only of a version that was looked for by itself.
+    #[sqlx(flatten)]
+    pub terms: Terms,
 }
 
 /// What a deployment did.
@@ -36,7 +40,8 @@ pub struct Deployment<'a> {
     pub tenant: &'a str,
     pub agent: &'a str,
     pub digest: Digest,
-    pub wasm: &'a [u8],
+    /// None: the tenant has a grant of it already.
+    pub wasm: Option<&'a [u8]>,
     /// JSON text.
     pub manifest: &'a str,
     /// Who uploaded it.
@@ -48,16 +53,16 @@ impl Db {
     ///
     /// Executions that have started stay on the version that they started on.
     pub async fn deploy(&self, new: &Deployment<'_>) -> Result<Deployed> {
-        let mut tx = self.pool.begin().await?;
-        sqlx::query(
-            "insert into component (tenant_id, digest, wasm, manifest) values ($1, $2, $3, $4) on conflict do nothing",
-        )
-        .bind(new.tenant)
-        .bind(&new.digest[..])
-        .bind(new.wasm)
-        .bind(new.manifest)
-        .execute(&mut *tx)
-        .await?;
+        let mut tx = self.begin(new.tenant).await?;
+        if let Some(wasm) = new.wasm {
+            sqlx::query("select keep_component($1, $2, $3, $4)")
+                .bind(new.tenant)
+                .bind(&new.digest[..])
+                .bind(wasm)
+                .bind(new.manifest)
+                .execute(&mut *tx)
+                .await?;
+        }
         // Creates the agent or locks it, so that two uploads count one after the other.
         let active: i32 = sqlx::query_scalar(
             "insert into agent (tenant_id, agent, active_version) values ($1, $2, 1)
@@ -109,36 +114,36 @@ impl Db {
     pub async fn find_version(&self, tenant: &str, agent: &str, version: Option<i32>) -> Result<Option<Version>> {
         Ok(sqlx::query_as(
             "select v.agent, v.version, v.version = a.active_version as active, v.digest,
-                    octet_length(c.wasm) as size_bytes, c.manifest, v.created_at
+                    g.size_bytes, g.manifest, v.created_at,
+                    t.limits::text as tenant_limits, a.limits::text as agent_limits, u.unfinished, u.stored_bytes
              from agent_version v
              join agent a on a.tenant_id = v.tenant_id and a.agent = v.agent
-             join component c on c.tenant_id = v.tenant_id and c.digest = v.digest
+             join component_grant g on g.tenant_id = v.tenant_id and g.digest = v.digest
+             join tenant t on t.tenant_id = v.tenant_id
+             left join tenant_usage u on u.tenant_id = v.tenant_id
              where v.tenant_id = $1 and v.agent = $2 and v.version = coalesce($3, a.active_version)",
         )
         .bind(tenant)
         .bind(agent)
         .bind(version)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.of(tenant).await?)
         .await?)
     }
 
     /// The active version of every agent, by name.
     pub async fn list_agents(&self, tenant: &str, after: Option<&str>, limit: i64) -> Result<Page<Version>> {
-        let items = sqlx::query_as(
-            "select v.agent, v.version, true as active, v.digest, octet_length(c.wasm) as size_bytes, c.manifest,
-                    v.created_at
+        let text = page_of(
+            "select v.agent, v.version, true as active, v.digest, g.size_bytes, g.manifest, v.created_at,
+                    octet_length(g.manifest) as bytes
              from agent a
              join agent_version v on v.tenant_id = a.tenant_id and v.agent = a.agent and v.version = a.active_version
-             join component c on c.tenant_id = v.tenant_id and c.digest = v.digest
+             join component_grant g on g.tenant_id = v.tenant_id and g.digest = v.digest
              where a.tenant_id = $1 and ($2::text is null or a.agent > $2)
              order by a.agent limit $3 + 1",
-        )
-        .bind(tenant)
-        .bind(after)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(Page::cut(items, limit, |version: &Version| version.agent.clone()))
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(tenant).bind(after).bind(limit);
+        let items = query.fetch_all(&mut *self.of(tenant).await?).await?;
+        Ok(Page::cut_by_bytes(items, limit, |version: &Version| version.agent.clone()))
     }
 
     /// All versions of an agent, newest first. None if there is no such agent.
@@ -149,27 +154,23 @@ impl Db {
         before: Option<i32>,
         limit: i64,
     ) -> Result<Page<Version>> {
-        let items = sqlx::query_as(
+        let text = page_of(
             "select v.agent, v.version, v.version = a.active_version as active, v.digest,
-                    octet_length(c.wasm) as size_bytes, c.manifest, v.created_at
+                    g.size_bytes, g.manifest, v.created_at, octet_length(g.manifest) as bytes
              from agent_version v
              join agent a on a.tenant_id = v.tenant_id and a.agent = v.agent
-             join component c on c.tenant_id = v.tenant_id and c.digest = v.digest
+             join component_grant g on g.tenant_id = v.tenant_id and g.digest = v.digest
              where v.tenant_id = $1 and v.agent = $2 and ($3::int is null or v.version < $3)
              order by v.version desc limit $4 + 1",
-        )
-        .bind(tenant)
-        .bind(agent)
-        .bind(before)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(Page::cut(items, limit, |version: &Version| version.version.to_string()))
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(tenant).bind(agent).bind(before).bind(limit);
+        let items = query.fetch_all(&mut *self.of(tenant).await?).await?;
+        Ok(Page::cut_by_bytes(items, limit, |version: &Version| version.version.to_string()))
     }
 
     /// Makes `version` the one that new executions start on. False if there is no such version.
     pub async fn activate(&self, tenant: &str, agent: &str, version: i32, actor: &Actor<'_>) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let active: Option<i32> = sqlx::query_scalar(
             "select active_version from agent where tenant_id = $1 and agent = $2
              and exists (select from agent_version where tenant_id = $1 and agent = $2 and version = $3)
@@ -196,12 +197,21 @@ impl Db {
         Ok(true)
     }
 
-    /// The bytes of a component.
-    pub async fn component_bytes(&self, tenant: &str, digest: &Digest) -> Result<Option<Vec<u8>>> {
-        Ok(sqlx::query_scalar("select wasm from component where tenant_id = $1 and digest = $2")
+    /// What a component says of itself, if the tenant has uploaded it before.
+    pub async fn granted_manifest(&self, tenant: &str, digest: &Digest) -> Result<Option<String>> {
+        Ok(sqlx::query_scalar("select manifest from component_grant where tenant_id = $1 and digest = $2")
             .bind(tenant)
             .bind(&digest[..])
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.of(tenant).await?)
+            .await?)
+    }
+
+    /// The bytes of a component that the tenant has uploaded.
+    pub async fn component_bytes(&self, tenant: &str, digest: &Digest) -> Result<Option<Vec<u8>>> {
+        Ok(sqlx::query_scalar("select granted_component($1, $2)")
+            .bind(tenant)
+            .bind(&digest[..])
+            .fetch_one(&mut *self.of(tenant).await?)
             .await?)
     }
 }

@@ -45,7 +45,7 @@ impl Db {
             .bind(&claim.tenant)
             .bind(&claim.execution)
             .bind(BATCH as i64)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.of(&claim.tenant).await?)
             .await?;
             self.reviews(claim, rows).await
         })
@@ -80,7 +80,7 @@ impl Db {
         .bind(&claim.execution)
         .bind(pauses)
         .bind(BATCH as i64)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(&claim.tenant).await?)
         .await?;
         self.reviews(claim, rows).await
     }
@@ -92,7 +92,7 @@ impl Db {
         if names.is_empty() {
             return Ok(rows.into_iter().map(|row| row.review(vec![])).collect());
         }
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.of(&claim.tenant).await?;
         let mut votes = votes_of(&mut connection, &claim.tenant, &claim.execution, &names).await?;
         let mut of = |name: &str| votes.extract_if(.., |vote| vote.approval_request_id == name).collect();
         let review = |row: ReviewRow| {
@@ -114,7 +114,7 @@ impl Db {
         .bind(&claim.execution)
         .bind(&ops)
         .bind(BATCH as i64)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(&claim.tenant).await?)
         .await?;
         let result = |(op, result, error, finished_at): Row| Arrived {
             for_whom: ForWhom::Call(op.unsigned_abs()),
@@ -131,7 +131,7 @@ impl Db {
     /// Opens pauses, and closes those of these `approval_request_id`s, while the execution goes on. Safe to repeat.
     pub async fn open(&self, claim: &Claim, pauses: &[NewPause], closed: &[String]) -> FencedResult<()> {
         retry(|| async {
-            let mut tx = self.pool.begin().await?;
+            let mut tx = self.begin(&claim.tenant).await?;
             if !holds(&mut tx, claim).await? {
                 return Ok(Err(Fenced));
             }
@@ -166,7 +166,7 @@ impl Db {
             .bind(approval_request_id)
             .bind(claim.token)
             .bind(Action::PauseExpired.as_str())
-            .execute(&self.pool)
+            .execute(&mut *self.of(&claim.tenant).await?)
             .await?;
             Ok(())
         })

@@ -29,7 +29,7 @@ impl Db {
     /// Whether this reviewer may decide an open pause at this moment, by a link.
     pub async fn asks(&self, tenant: &str, pause: &Pause, reviewer: &str) -> Result<bool> {
         let Some(policy) = pause.policy()? else { return Ok(true) };
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.of(tenant).await?;
         let electorate = Electorate::of(&mut connection, tenant, &pause.execution_id, &policy, &pause.asked).await?;
         Ok(electorate.admit(reviewer, "").is_ok())
     }
@@ -45,7 +45,7 @@ impl Db {
             return Ok(Some(missing));
         }
         let Some(policy) = &pause.plan.policy else { return Ok(None) };
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.of(&claim.tenant).await?;
         let Some((required, count)) = is_short(&mut connection, &claim.tenant, &claim.execution, policy).await? else {
             return Ok(None);
         };
@@ -59,7 +59,7 @@ impl Db {
         if names.is_empty() {
             return Ok(None);
         }
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.of(&claim.tenant).await?;
         let missing: Vec<String> = sqlx::query_scalar(
             "select '@' || wanted from unnest($2::text[]) as wanted
              where not exists (select from review_group g where g.tenant_id = $1 and g.name = wanted) order by wanted",

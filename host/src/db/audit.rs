@@ -104,7 +104,7 @@ impl Db {
         subject: &str,
         details: &str,
     ) -> Result<()> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.of(tenant).await?;
         write(&mut connection, tenant, actor, action, subject, details).await?;
         self.bell.ring();
         Ok(())
@@ -116,7 +116,7 @@ impl Db {
             "select tenant_id from audit_unsealed where tenant_id > $1 order by tenant_id, entry_id limit 1",
         )
         .bind(tenant)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.host)
         .await?)
     }
 
@@ -125,7 +125,7 @@ impl Db {
     ///
     /// Waits for the disk: what was sealed, and shown to somebody, must not be sealed with another hash later.
     pub async fn seal(&self, tenant: &str, others: Others) -> Result<Option<i64>> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         if !lock(&mut tx, tenant, others).await? {
             return Ok(None);
         }
@@ -175,7 +175,7 @@ impl Db {
             .bind(filter.action.map(Action::as_str))
             .bind(filter.since)
             .bind(limit)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.of(tenant).await?)
             .await?;
         let entry = |row: Sealed| {
             let entry = row.entry.seal(tenant, row.seq, row.sealed_at)?;
@@ -188,7 +188,7 @@ impl Db {
     /// How many entries of a tenant are sealed: the `seq` of the last.
     pub async fn sealed(&self, tenant: &str) -> Result<i64> {
         let seq = sqlx::query_scalar("select seq from audit_entry where tenant_id = $1 order by seq desc limit 1");
-        Ok(seq.bind(tenant).fetch_optional(&self.pool).await?.unwrap_or(0))
+        Ok(seq.bind(tenant).fetch_optional(&mut *self.of(tenant).await?).await?.unwrap_or(0))
     }
 }
 

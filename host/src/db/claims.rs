@@ -1,14 +1,18 @@
 //! The right of one worker to drive an execution: taken, kept, lost, given back.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::agents::Digest;
 use super::executions::unreadable;
+use super::queue::RUNNING_MAX;
 use super::{Db, Result};
 use crate::journal::Millis;
+use crate::limits::Quotas;
 
 /// The right of one worker to drive an execution, and all that is needed to do it.
 #[derive(Debug, Clone)]
@@ -28,6 +32,12 @@ pub struct Claim {
     pub depth: i32,
     /// The execution that called this one.
     pub parent: Option<String>,
+    /// The one that a client started, from which it was called, directly or not.
+    pub root: Option<String>,
+    /// Under which id its limits are recorded: see `Db::limits`.
+    pub limit_set: Option<i32>,
+    /// How many pauses its tenant had open a second ago, and how many it may have.
+    pub open_pauses: (i64, u64),
     /// How many attempts in a row ended without progress.
     pub failures: i32,
     /// How many answers had been brought at the claim. All of them are there to be looked at.
@@ -51,58 +61,109 @@ impl Claim {
 #[error("the claim was lost")]
 pub struct Fenced;
 
+/// What a claim took.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    pub claims: Vec<Claim>,
+    /// How many were due of those that it looked at, also where their tenants may not run more now.
+    pub found: usize,
+}
+
+/// How many executions one claim takes at the most.
+pub const CLAIM_MAX: usize = 16;
+
 /// Result of a fenced write.
 pub type FencedResult<T> = Result<Result<T, Fenced>>;
 
-impl Db {
-    /// Claims up to `limit` executions that are due, for `lease`. The longest due come first.
-    ///
-    /// Not waiting for the disk: a claim lost in a crash of Postgres costs one attempt, whose writes are then refused.
-    pub async fn claim(&self, worker: &str, limit: i64, lease: Duration) -> Result<Vec<Claim>> {
-        let rows = sqlx::query(
-            "with due as (
-                 select tenant_id, execution_id from execution
-                 where wake_at <= now() order by wake_at limit $2
-                 for no key update skip locked
-             )
+/// Claims what `due` has found, if its tenant may: `$1` is the worker, `$2` the lease in seconds.
+fn claim_due(due: &str, may: &str) -> String {
+    format!(
+        "with due as materialized ({due}), claimed as (
              update execution e
              set status = 'running', wake_at = null, claim_token = gen_random_uuid(), worker = $1,
-                 lease_until = now() + make_interval(secs => $3), attempts = attempts + 1
-             from due, agent_version v
+                 lease_until = now() + make_interval(secs => $2), attempts = attempts + 1
+             from due
              where e.tenant_id = due.tenant_id and e.execution_id = due.execution_id
-               and v.tenant_id = e.tenant_id and v.agent = e.agent and v.version = e.version
-             returning e.tenant_id, e.execution_id, e.claim_token, e.agent, e.version, e.function, v.digest, e.input,
-                       e.seed, e.started_ms, e.depth, e.parent_id, e.failures, e.answers, e.next_seq,
-                       (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms",
-        )
-        .bind(worker)
-        .bind(limit)
-        .bind(lease.as_secs_f64())
-        .fetch_all(&self.relaxed)
-        .await?;
-        let since = Instant::now();
-        rows.iter()
-            .map(|row| {
-                Ok(Claim {
-                    tenant: row.try_get("tenant_id")?,
-                    execution: row.try_get("execution_id")?,
-                    token: row.try_get("claim_token")?,
-                    agent: row.try_get("agent")?,
-                    version: row.try_get("version")?,
-                    function: row.try_get("function")?,
-                    digest: bytes32(row.try_get("digest")?)?,
-                    input: row.try_get("input")?,
-                    seed: bytes32(row.try_get("seed")?)?,
-                    started: row.try_get::<i64, _>("started_ms")?.unsigned_abs(),
-                    depth: row.try_get("depth")?,
-                    parent: row.try_get("parent_id")?,
-                    failures: row.try_get("failures")?,
-                    answers: row.try_get("answers")?,
-                    entries: row.try_get("next_seq")?,
-                    clock: (row.try_get::<i64, _>("now_ms")?.unsigned_abs(), since),
-                })
-            })
-            .collect()
+               and (select t.suspended_at is null and {may} from tenant t where t.tenant_id = e.tenant_id)
+             returning e.tenant_id, e.execution_id, e.claim_token, e.agent, e.version, e.function,
+                       (select v.digest from agent_version v
+                        where v.tenant_id = e.tenant_id and v.agent = e.agent and v.version = e.version) as digest,
+                       e.input, e.seed, e.started_ms, e.depth, e.parent_id, e.root_id, e.limit_set_id, e.failures,
+                       e.answers, e.next_seq,
+                       (select u.open_pauses from tenant_usage u where u.tenant_id = e.tenant_id) as open_pauses,
+                       (select (t.limits -> 'open_pauses')::bigint from tenant t where t.tenant_id = e.tenant_id)
+                       as open_pauses_max
+         )
+         select claimed.*, found.count as found, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
+         from (select count(*) from due) found left join claimed on true"
+    )
+}
+
+/// Serves all tenants at once, in the order of the queue. The constant has what follows planned for few.
+static CLAIM: LazyLock<String> = LazyLock::new(|| {
+    let due = format!(
+        "select first.* from (
+             select tenant_id, execution_id from execution
+             where wake_at <= now() order by wake_at limit $3
+             for no key update skip locked
+         ) first
+         limit {CLAIM_MAX}"
+    );
+    claim_due(&due, &format!("{} >= $4", *RUNNING_MAX))
+});
+
+/// Goes from tenant to tenant. Compared as rows, so that the index of all that is due does not serve it, in which a
+/// backlog of another tenant may come first. The constants have it planned for few, or all of a backlog would be sorted.
+static CLAIM_OF: LazyLock<String> = LazyLock::new(|| {
+    let due = format!(
+        "select first.tenant_id, first.execution_id
+         from unnest($3::text[], $4::bigint[]) as share (tenant_id, count)
+         cross join lateral (
+             select numbered.* from (
+                 select due.*, row_number() over () as place from (
+                     select e.tenant_id, e.execution_id from execution e
+                     where e.wake_at is not null
+                       and (e.tenant_id, e.wake_at) >= (share.tenant_id, '-infinity'::timestamptz)
+                       and (e.tenant_id, e.wake_at) <= (share.tenant_id, now())
+                     order by e.tenant_id, e.wake_at limit {CLAIM_MAX}
+                     for no key update skip locked
+                 ) due
+             ) numbered
+             where numbered.place <= share.count
+         ) first
+         limit {CLAIM_MAX}"
+    );
+    claim_due(&due, "true")
+});
+
+impl Db {
+    /// Claims up to `limit` executions that are due, for `lease`. The longest due come first, whosever they are; but none
+    /// of a tenant that is suspended, or may not run `at_least` so many at once on this host.
+    ///
+    /// Not waiting for the disk: a claim lost in a crash of Postgres costs one attempt, whose writes are then refused.
+    pub async fn claim(&self, worker: &str, limit: usize, lease: Duration, at_least: usize) -> Result<Claimed> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(CLAIM.as_str()))
+            .bind(worker)
+            .bind(lease.as_secs_f64())
+            .bind(limit as i64)
+            .bind(at_least as i64)
+            .fetch_all(&self.host_relaxed)
+            .await?;
+        claimed(&rows)
+    }
+
+    /// Claims so many executions of each of these tenants, at most `CLAIM_MAX`. Otherwise as `claim`.
+    pub async fn claim_of(&self, worker: &str, shares: &[(&str, usize)], lease: Duration) -> Result<Claimed> {
+        let tenants: Vec<&str> = shares.iter().map(|(tenant, _)| *tenant).collect();
+        let counts: Vec<i64> = shares.iter().map(|(_, count)| *count as i64).collect();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(CLAIM_OF.as_str()))
+            .bind(worker)
+            .bind(lease.as_secs_f64())
+            .bind(tenants)
+            .bind(counts)
+            .fetch_all(&self.host_relaxed)
+            .await?;
+        claimed(&rows)
     }
 
     /// How long until the next execution becomes due; none if none ever does by itself.
@@ -110,24 +171,41 @@ impl Db {
         let seconds: Option<f64> = sqlx::query_scalar(
             "select extract(epoch from min(wake_at) - clock_timestamp())::float8 from execution where wake_at is not null",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.host)
         .await?;
         Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9))))
     }
 
-    /// Extends the lease. Not waiting for the disk, as `claim`.
+    /// Extends the lease, unless the tenant is suspended. Not waiting for the disk, as `claim`.
     pub async fn renew(&self, claim: &Claim, lease: Duration) -> FencedResult<()> {
         let done = sqlx::query(
             "update execution set lease_until = now() + make_interval(secs => $4)
-             where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'",
+             where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
+               and exists (select from tenant where tenant_id = $1 and suspended_at is null)",
         )
         .bind(&claim.tenant)
         .bind(&claim.execution)
         .bind(claim.token)
         .bind(lease.as_secs_f64())
-        .execute(&self.relaxed)
+        .execute(&mut *self.relaxed_of(&claim.tenant).await?)
         .await?;
         Ok(if done.rows_affected() == 1 { Ok(()) } else { Err(Fenced) })
+    }
+
+    /// Gives one execution back that this worker drives no longer, if the claim still stands: its tenant is suspended, or
+    /// there is no room for it. No fault of anybody's.
+    pub async fn hand_back(&self, claim: &Claim) -> Result<()> {
+        sqlx::query(
+            "update execution
+             set status = 'pending', wake_at = now(), claim_token = null, lease_until = null
+             where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'",
+        )
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .bind(claim.token)
+        .execute(&mut *self.of(&claim.tenant).await?)
+        .await?;
+        Ok(())
     }
 
     /// Gives back whatever a worker drives that stops now. No fault of anybody's.
@@ -138,7 +216,7 @@ impl Db {
              where status = 'running' and worker = $1",
         )
         .bind(worker)
-        .execute(&self.pool)
+        .execute(&self.host)
         .await?;
         self.bell.ring();
         Ok(())
@@ -158,7 +236,7 @@ impl Db {
              from lost where e.tenant_id = lost.tenant_id and e.execution_id = lost.execution_id",
         )
         .bind(dead_worker)
-        .execute(&self.pool)
+        .execute(&self.host)
         .await?;
         if done.rows_affected() > 0 {
             self.bell.ring();
@@ -178,10 +256,46 @@ impl Db {
         .bind(&claim.execution)
         .bind(claim.token)
         .bind(backoff.as_secs_f64())
-        .execute(&self.pool)
+        .execute(&mut *self.of(&claim.tenant).await?)
         .await?;
         Ok(if done.rows_affected() == 1 { Ok(()) } else { Err(Fenced) })
     }
+}
+
+fn claimed(rows: &[PgRow]) -> Result<Claimed> {
+    let since = Instant::now();
+    let mut claimed = Claimed::default();
+    for row in rows {
+        claimed.found = usize::try_from(row.try_get::<i64, _>("found")?).unwrap_or(0);
+        // One row says that there was nothing to claim.
+        let Some(tenant) = row.try_get("tenant_id")? else { continue };
+        claimed.claims.push(Claim {
+            tenant,
+            execution: row.try_get("execution_id")?,
+            token: row.try_get("claim_token")?,
+            agent: row.try_get("agent")?,
+            version: row.try_get("version")?,
+            function: row.try_get("function")?,
+            digest: bytes32(row.try_get("digest")?)?,
+            input: row.try_get("input")?,
+            seed: bytes32(row.try_get("seed")?)?,
+            started: row.try_get::<i64, _>("started_ms")?.unsigned_abs(),
+            depth: row.try_get("depth")?,
+            parent: row.try_get("parent_id")?,
+            root: row.try_get("root_id")?,
+            limit_set: row.try_get("limit_set_id")?,
+            open_pauses: (
+                row.try_get::<Option<i64>, _>("open_pauses")?.unwrap_or(0),
+                row.try_get::<Option<i64>, _>("open_pauses_max")?
+                    .map_or(Quotas::default().open_pauses, i64::unsigned_abs),
+            ),
+            failures: row.try_get("failures")?,
+            answers: row.try_get("answers")?,
+            entries: row.try_get("next_seq")?,
+            clock: (row.try_get::<i64, _>("now_ms")?.unsigned_abs(), since),
+        });
+    }
+    Ok(claimed)
 }
 
 /// Takes the row lock, if the claim still stands.

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use super::asked::NotAsked;
 use super::executions::wake;
 use super::pauses::{Pause, check, find};
+use super::session::Tx;
 use super::votes::{Ballot, Vote, Voted, cast};
 use super::{Db, Result, audit, retry};
 use crate::approval::is_same_person;
@@ -155,7 +156,7 @@ impl Db {
         .bind(Action::PauseDecided.as_str())
         .bind(log::decision(new.decision, false, &new.actor))
         .bind(new.claimed)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.of(new.tenant).await?)
         .await;
         crash::point("after_decide_commit");
         match decided {
@@ -166,7 +167,7 @@ impl Db {
     }
 
     async fn decide_step_by_step(&self, new: &NewDecision<'_>) -> Result<Decided> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(new.tenant).await?;
         // The lock comes first: see the first rule in `db`.
         let finished: Option<bool> = sqlx::query_scalar(
             "select finished_at is not null from execution where tenant_id = $1 and execution_id = $2
@@ -231,11 +232,7 @@ impl Db {
     }
 
     /// Keeps a decision for a pause that the agent has not opened yet.
-    async fn keep_early(
-        &self,
-        mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
-        new: &NewDecision<'_>,
-    ) -> Result<Decided> {
+    async fn keep_early(&self, mut tx: Tx, new: &NewDecision<'_>) -> Result<Decided> {
         let kept = sqlx::query(
             "insert into pause (tenant_id, execution_id, approval_request_id, status, decision, feedback, response,
                                 reviewer, via, claimed, decided_at)
@@ -261,12 +258,7 @@ impl Db {
     }
 
     /// Remembers the delivery, wakes the execution if there is an answer for it, notes who decided, commits.
-    async fn finish_decision(
-        &self,
-        mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
-        new: &NewDecision<'_>,
-        is_answer: bool,
-    ) -> Result<Decided> {
+    async fn finish_decision(&self, mut tx: Tx, new: &NewDecision<'_>, is_answer: bool) -> Result<Decided> {
         crash::point("during_decide");
         if let Some(delivery) = new.delivery {
             let first = sqlx::query(
@@ -313,7 +305,7 @@ impl Db {
         )
         .bind(tenant)
         .bind(webhook_id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.of(tenant).await?)
         .await?)
     }
 }

@@ -80,7 +80,7 @@ impl Db {
             .bind(filter.endpoint)
             .bind(filter.after)
             .bind(limit)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.of(tenant).await?)
             .await?;
         Ok(Page::cut(items, limit, |last: &Delivery| last.delivery_id.clone()))
     }
@@ -90,7 +90,11 @@ impl Db {
             "select {COLUMNS} from delivery d join notification n using (tenant_id, notification_id)
              where d.tenant_id = $1 and d.delivery_id = $2"
         );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(tenant).bind(id).fetch_optional(&self.pool).await?)
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(text))
+            .bind(tenant)
+            .bind(id)
+            .fetch_optional(&mut *self.of(tenant).await?)
+            .await?)
     }
 
     /// What is sent, as JSON text.
@@ -98,7 +102,7 @@ impl Db {
         Ok(sqlx::query_scalar("select body from notification where tenant_id = $1 and notification_id = $2")
             .bind(tenant)
             .bind(id)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.of(tenant).await?)
             .await?)
     }
 
@@ -110,7 +114,7 @@ impl Db {
         )
         .bind(tenant)
         .bind(id)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -132,7 +136,7 @@ impl Db {
         .bind(tenant)
         .bind(id)
         .bind(max)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.of(tenant).await?)
         .await?;
         let redelivered = match found {
             None => Redelivered::NotFound,
@@ -161,7 +165,7 @@ impl Db {
             sqlx::query_scalar("select disabled_at is null from endpoint where tenant_id = $1 and name = $2")
                 .bind(tenant)
                 .bind(endpoint)
-                .fetch_optional(&self.pool)
+                .fetch_optional(&mut *self.of(tenant).await?)
                 .await?;
         if on != Some(true) {
             return Ok(None);
@@ -178,7 +182,7 @@ impl Db {
         .bind(since)
         .bind(max)
         .bind(limit)
-        .execute(&self.pool)
+        .execute(&mut *self.of(tenant).await?)
         .await?;
         self.bell.ring();
         Ok(Some(done.rows_affected()))
@@ -201,7 +205,7 @@ impl Db {
         )
         .bind(tenant)
         .bind(name)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.of(tenant).await?)
         .await?;
         self.bell.ring();
         Ok(id)

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::asked::is_open;
 use super::claims::Claim;
 use super::pauses::NewPause;
-use super::tenants::Encrypted;
+use super::secrets::Encrypted;
 use super::{Db, Result, audit};
 use crate::approval::person;
 use crate::audit::{Action, Actor, details};
@@ -83,7 +83,7 @@ const OFF: &str = "the endpoint was disabled or removed";
 impl Db {
     /// Adds an endpoint, if the tenant has fewer than `max`.
     pub async fn add_endpoint(&self, new: &NewEndpoint<'_>, max: i64) -> Result<Added> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(new.tenant).await?;
         // Two that come at once are counted one after the other.
         sqlx::query("select from tenant where tenant_id = $1 for no key update")
             .bind(new.tenant)
@@ -142,7 +142,7 @@ impl Db {
         )
         .bind(tenant)
         .bind(name)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -154,7 +154,7 @@ impl Db {
         change: &Change<'_>,
         actor: &Actor<'_>,
     ) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let off = change.switch.and_then(Result::err);
         let done = sqlx::query(
             "update endpoint
@@ -187,7 +187,7 @@ impl Db {
 
     /// False if there is no such endpoint. What is under way to it is given up.
     pub async fn remove_endpoint(&self, tenant: &str, name: &str, actor: &Actor<'_>) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let done = sqlx::query("delete from endpoint where tenant_id = $1 and name = $2")
             .bind(tenant)
             .bind(name)
@@ -212,7 +212,7 @@ impl Db {
         overlap: Duration,
         actor: &Actor<'_>,
     ) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let held = sqlx::query(
             "select from endpoint where tenant_id = $1 and name = $2 and kind = 'webhook' for no key update",
         )
@@ -269,7 +269,7 @@ impl Db {
         .bind(tenant)
         .bind(secret_id)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.host)
         .await?;
         let row =
             |(tenant_id, secret_id, encrypted, is_address)| (Encrypted { tenant_id, secret_id, encrypted }, is_address);
@@ -283,7 +283,7 @@ impl Db {
         encrypted: &[u8],
         actor: &Actor<'_>,
     ) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(&old.tenant_id).await?;
         let done = sqlx::query(
             "update endpoint_secret set encrypted = $4 where tenant_id = $1 and secret_id = $2 and encrypted = $3",
         )
@@ -312,7 +312,7 @@ impl Db {
         .bind(tenant)
         .bind(person(reviewer))
         .bind(max)
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -325,7 +325,7 @@ impl Db {
         .bind(tenant)
         .bind(name)
         .bind(max)
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -335,7 +335,7 @@ impl Db {
         if names.is_empty() {
             return Ok(None);
         }
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.of(&claim.tenant).await?;
         let missing: Vec<String> = sqlx::query_scalar(
             "select distinct wanted from unnest($2::text[]) as wanted
              where not exists (select from endpoint e where e.tenant_id = $1 and e.name = wanted) order by wanted",

@@ -2,7 +2,7 @@
 
 use super::claims::{Claim, Fenced, FencedResult};
 use super::executions::unreadable;
-use super::{Db, Page, Result, retry};
+use super::{Db, Page, Result, page_of, retry};
 use crate::journal::Entry;
 
 /// A journal entry, as its row has it.
@@ -25,23 +25,24 @@ impl Db {
         after: Option<i32>,
         limit: i64,
     ) -> Result<Page<EntryRow>> {
-        let items = sqlx::query_as(
-            "select seq, op, ask, answer, at_ms from journal_entry
+        let text = page_of(
+            "select seq, op, ask, answer, at_ms, octet_length(ask) + octet_length(answer) as bytes from journal_entry
              where tenant_id = $1 and execution_id = $2 and seq > $3 order by seq limit $4 + 1",
-        )
-        .bind(tenant)
-        .bind(execution)
-        .bind(after.unwrap_or(-1))
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(Page::cut(items, limit, |entry: &EntryRow| entry.seq.to_string()))
+        );
+        let items = sqlx::query_as(sqlx::AssertSqlSafe(text))
+            .bind(tenant)
+            .bind(execution)
+            .bind(after.unwrap_or(-1))
+            .bind(limit)
+            .fetch_all(&mut *self.of(tenant).await?)
+            .await?;
+        Ok(Page::cut_by_bytes(items, limit, |entry: &EntryRow| entry.seq.to_string()))
     }
 
     /// Where an execution's random numbers come from.
     pub async fn seed(&self, tenant: &str, execution: &str) -> Result<Option<Vec<u8>>> {
         let query = sqlx::query_scalar("select seed from execution where tenant_id = $1 and execution_id = $2");
-        Ok(query.bind(tenant).bind(execution).fetch_optional(&self.pool).await?)
+        Ok(query.bind(tenant).bind(execution).fetch_optional(&mut *self.of(tenant).await?).await?)
     }
 
     /// The journal, in the order of delivery.
@@ -53,7 +54,7 @@ impl Db {
             )
             .bind(tenant)
             .bind(execution)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.of(tenant).await?)
             .await?;
             rows.into_iter()
                 .map(|(op, ask, answer, at)| {
@@ -67,7 +68,7 @@ impl Db {
 
     /// Appends the answer as entry `seq`. Once this returns, the answer may be given to the guest.
     ///
-    /// One statement checks the claim and the position and writes. If its acknowledgement is lost, it is asked again
+    /// One statement checks the claim, the position and that the tenant is not suspended, and writes. If its acknowledgement is lost, it is asked again
     /// and recognises its own entry.
     pub async fn append(&self, claim: &Claim, seq: usize, entry: &Entry) -> FencedResult<()> {
         let seq = i32::try_from(seq).map_err(|why| unreadable("a position in the journal", &why))?;
@@ -75,9 +76,12 @@ impl Db {
         retry(|| async {
             let done = sqlx::query(
                 "with held as (
-                     update execution set next_seq = next_seq + 1, failures = 0
+                     update execution
+                     set next_seq = next_seq + 1, failures = 0,
+                         journal_bytes = journal_bytes + octet_length($6) + octet_length($7)
                      where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
                        and next_seq = $4
+                       and exists (select from tenant where tenant_id = $1 and suspended_at is null)
                      returning 1
                  )
                  insert into journal_entry (tenant_id, execution_id, seq, op, ask, answer, at_ms)
@@ -91,7 +95,7 @@ impl Db {
             .bind(&entry.ask)
             .bind(&answer)
             .bind(entry.at as i64)
-            .execute(&self.pool)
+            .execute(&mut *self.of(&claim.tenant).await?)
             .await?;
             if done.rows_affected() == 1 || self.is_appended(claim, seq, entry, &answer).await? {
                 Ok(Ok(()))
@@ -115,7 +119,7 @@ impl Db {
         .bind(seq)
         .bind(entry.op as i64)
         .bind(answer)
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.of(&claim.tenant).await?)
         .await?)
     }
 }

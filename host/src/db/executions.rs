@@ -3,10 +3,9 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::claims::{Claim, Fenced};
-use super::{Db, Error, Page, Result, audit, retry};
+use super::{Db, Error, Page, Result, audit, page_of, retry};
 use crate::audit::{Action, Actor, details};
-use crate::execution::{CALL_DEPTH_MAX, Status, Target};
+use crate::execution::{Status, Target};
 use crate::journal::Millis;
 
 /// One durable invocation, as its row has it.
@@ -56,6 +55,8 @@ pub struct NewExecution<'a> {
     /// JSON text.
     pub input: &'a str,
     pub seed: [u8; 32],
+    /// Under which id its limits are recorded: see `Db::limit_set`.
+    pub limit_set: i32,
     pub idempotency: Option<Idempotency<'a>>,
     pub actor: Actor<'a>,
 }
@@ -74,14 +75,6 @@ pub enum Started {
     Found(String),
     /// The key was used for another request.
     KeyReused,
-}
-
-/// What became of a call to another agent.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Called {
-    /// It exists: by this call, or by the same one before a crash.
-    Exists,
-    TooDeep,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -113,9 +106,9 @@ impl Db {
         sqlx::query(
             "with made as (
                  insert into execution (tenant_id, execution_id, agent, version, function, input, seed, started_ms,
-                                        status, wake_at, idempotency_key, request_sha256, created_by)
+                                        status, wake_at, idempotency_key, request_sha256, created_by, limit_set_id)
                  values ($1, $2, $3, $4, $5, $6, $7, (extract(epoch from now()) * 1000)::bigint, 'pending', now(), $8,
-                         $9, $10)
+                         $9, $10, $15)
                  on conflict do nothing
                  returning 1
              )
@@ -136,71 +129,28 @@ impl Db {
         .bind(new.actor.source())
         .bind(Action::ExecutionStarted.as_str())
         .bind(details([("target", new.target.to_string().into()), ("version", new.version.into())]))
-        .execute(&self.pool)
+        .bind(new.limit_set)
+        .execute(&mut *self.of(new.tenant).await?)
         .await?;
         let Some(same) = new.idempotency else { return Ok(Started::Created) };
-        let (id, request): (String, Vec<u8>) = sqlx::query_as(
-            "select execution_id, request_sha256 from execution where tenant_id = $1 and idempotency_key = $2",
-        )
-        .bind(new.tenant)
-        .bind(same.key)
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(if id == new.id {
-            Started::Created
-        } else if request == same.request_sha256 {
-            Started::Found(id)
-        } else {
-            Started::KeyReused
+        Ok(match self.find_started(new.tenant, &same).await?.ok_or(sqlx::Error::RowNotFound)? {
+            Started::Found(id) if id == new.id => Started::Created,
+            found => found,
         })
     }
 
-    /// Creates the execution that ask `op` of the claimed one calls for, unless it exists already.
-    pub async fn call_execution(
-        &self,
-        claim: &Claim,
-        op: u64,
-        target: &Target,
-        version: i32,
-        input: &str,
-        seed: [u8; 32],
-    ) -> Result<Result<Called, Fenced>> {
-        if claim.depth >= CALL_DEPTH_MAX {
-            return Ok(Ok(Called::TooDeep));
-        }
-        let child = crate::execution::child_id(&claim.tenant, &claim.execution, op);
-        let held: bool = retry(|| async {
-            Ok(sqlx::query_scalar(
-                "with held as (
-                     select depth from execution
-                     where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
-                     for no key update
-                 ), made as (
-                     insert into execution (tenant_id, execution_id, agent, version, function, input, seed, started_ms,
-                                            status, wake_at, parent_id, parent_op, depth, created_by)
-                     select $1, $4, $5, $6, $7, $8, $9, (extract(epoch from now()) * 1000)::bigint, 'pending', now(),
-                            $2, $10, held.depth + 1, 'execution:' || $2
-                     from held
-                     on conflict do nothing
-                 )
-                 select exists (select from held)",
-            )
-            .bind(&claim.tenant)
-            .bind(&claim.execution)
-            .bind(claim.token)
-            .bind(&child)
-            .bind(&target.agent)
-            .bind(version)
-            .bind(&target.function)
-            .bind(input)
-            .bind(&seed[..])
-            .bind(op as i64)
-            .fetch_one(&self.pool)
-            .await?)
-        })
+    /// The execution that a start with this `Idempotency-Key` has made, if one has.
+    pub async fn find_started(&self, tenant: &str, same: &Idempotency<'_>) -> Result<Option<Started>> {
+        let found: Option<(String, Vec<u8>)> = sqlx::query_as(
+            "select execution_id, request_sha256 from execution where tenant_id = $1 and idempotency_key = $2",
+        )
+        .bind(tenant)
+        .bind(same.key)
+        .fetch_optional(&mut *self.of(tenant).await?)
         .await?;
-        self.bell.ring();
-        Ok(if held { Ok(Called::Exists) } else { Err(Fenced) })
+        let started =
+            |(id, request)| if request == same.request_sha256 { Started::Found(id) } else { Started::KeyReused };
+        Ok(found.map(started))
     }
 
     pub async fn find_execution(&self, tenant: &str, id: &str) -> Result<Option<Execution>> {
@@ -211,7 +161,7 @@ impl Db {
         )
         .bind(tenant)
         .bind(id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -228,29 +178,31 @@ impl Db {
         )
         .bind(tenant)
         .bind(id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.of(tenant).await?)
         .await?)
     }
 
     /// Newest first, without inputs and results.
     pub async fn list_executions(&self, tenant: &str, filter: &Filter<'_>, limit: i64) -> Result<Page<Execution>> {
-        let items = sqlx::query_as(
+        let text = page_of(
             "select execution_id, agent, version, function, status, '' as input, null as result, error, wake_at,
-                    parent_id, attempts, next_seq, created_by, created_at, started_ms, finished_at
+                    parent_id, attempts, next_seq, created_by, created_at, started_ms, finished_at,
+                    coalesce(octet_length(error), 0) as bytes
              from execution
              where tenant_id = $1 and ($2::text is null or status = $2) and ($3::text is null or agent = $3)
                and ($4::timestamptz is null or (created_at, execution_id) < ($4, $5))
              order by created_at desc, execution_id desc limit $6 + 1",
-        )
-        .bind(tenant)
-        .bind(filter.status.map(Status::as_str))
-        .bind(filter.agent)
-        .bind(filter.after.map(|(time, _)| time))
-        .bind(filter.after.map(|(_, id)| id))
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(Page::cut(items, limit, |last: &Execution| {
+        );
+        let items = sqlx::query_as(sqlx::AssertSqlSafe(text))
+            .bind(tenant)
+            .bind(filter.status.map(Status::as_str))
+            .bind(filter.agent)
+            .bind(filter.after.map(|(time, _)| time))
+            .bind(filter.after.map(|(_, id)| id))
+            .bind(limit)
+            .fetch_all(&mut *self.of(tenant).await?)
+            .await?;
+        Ok(Page::cut_by_bytes(items, limit, |last: &Execution| {
             format!("{}.{}", last.created_at.timestamp_micros(), last.execution_id)
         }))
     }
@@ -263,7 +215,7 @@ impl Db {
         )
         .bind(tenant)
         .bind(id)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?;
         let calls = sqlx::query_scalar(
             "select execution_id from execution
@@ -271,7 +223,7 @@ impl Db {
         )
         .bind(tenant)
         .bind(id)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?;
         Ok((pauses, calls))
     }
@@ -284,7 +236,7 @@ impl Db {
     }
 
     async fn try_cancel(&self, tenant: &str, id: &str, actor: &Actor<'_>) -> Result<Cancelled> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let parent: Option<Option<String>> =
             sqlx::query_scalar("select parent_id from execution where tenant_id = $1 and execution_id = $2")
                 .bind(tenant)

@@ -3,9 +3,6 @@
 use super::claims::{Claim, Fenced};
 use super::{Db, Page, Result, retry};
 
-/// How much one execution may print in all, in bytes.
-pub const LOG_BYTES_MAX: i64 = 8 << 20;
-
 /// One line that a guest printed.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct LogLine {
@@ -19,12 +16,12 @@ pub struct LogLine {
 impl Db {
     /// Keeps what the guest printed in the slices since the last time. Safe to repeat: a line is kept once.
     ///
-    /// Once `LOG_BYTES_MAX` is reached, what follows is dropped.
-    pub async fn append_logs(&self, claim: &Claim, lines: &[LogLine]) -> Result<Result<(), Fenced>> {
-        retry(|| self.try_append_logs(claim, lines)).await
+    /// From the first line on that would make it more than `bytes_max` bytes of the execution, all are dropped.
+    pub async fn append_logs(&self, claim: &Claim, lines: &[LogLine], bytes_max: u64) -> Result<Result<(), Fenced>> {
+        retry(|| self.try_append_logs(claim, lines, bytes_max)).await
     }
 
-    async fn try_append_logs(&self, claim: &Claim, lines: &[LogLine]) -> Result<Result<(), Fenced>> {
+    async fn try_append_logs(&self, claim: &Claim, lines: &[LogLine], bytes_max: u64) -> Result<Result<(), Fenced>> {
         let slices: Vec<i32> = lines.iter().map(|line| line.slice).collect();
         let numbers: Vec<i32> = lines.iter().map(|line| line.line).collect();
         let streams: Vec<&str> = lines.iter().map(|line| line.stream.as_str()).collect();
@@ -34,17 +31,22 @@ impl Db {
                  select * from unnest($5::int[], $6::int[], $7::text[], $8::text[]) as line (slice, line, stream, text)
              ), new as (
                  -- A slice that ran before, in an attempt that was lost, has printed the same.
-                 select * from printed p
+                 select *, sum(octet_length(text)) over (order by slice, line) as bytes from printed p
                  where not exists (select from log_line l where l.tenant_id = $1 and l.execution_id = $2
                                    and l.slice = p.slice and l.line = p.line)
-             ), held as (
-                 update execution
-                 set log_bytes = log_bytes + (select coalesce(sum(octet_length(text)), 0) from new)
+             ), claimed as (
+                 select log_bytes from execution
                  where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
-                 returning log_bytes - (select coalesce(sum(octet_length(text)), 0) from new) as before
+                 for no key update
+             ), held as (
+                 -- One more than may be kept: something was dropped.
+                 update execution e
+                 set log_bytes = least(c.log_bytes + (select coalesce(max(bytes), 0) from new), $4 + 1)
+                 from claimed c where e.tenant_id = $1 and e.execution_id = $2
+                 returning c.log_bytes as before
              ), kept as (
                  insert into log_line (tenant_id, execution_id, slice, line, stream, text)
-                 select $1, $2, new.* from new, held where held.before < $4
+                 select $1, $2, slice, line, stream, text from new, held where held.before + new.bytes <= $4
                  on conflict do nothing
              )
              select exists (select from held)",
@@ -52,12 +54,12 @@ impl Db {
         .bind(&claim.tenant)
         .bind(&claim.execution)
         .bind(claim.token)
-        .bind(LOG_BYTES_MAX)
+        .bind(i64::try_from(bytes_max).unwrap_or(i64::MAX))
         .bind(&slices)
         .bind(&numbers)
         .bind(&streams)
         .bind(&texts)
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.of(&claim.tenant).await?)
         .await?;
         Ok(if held { Ok(()) } else { Err(Fenced) })
     }
@@ -81,7 +83,7 @@ impl Db {
         .bind(slice)
         .bind(line)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?;
         Ok(Page::cut(items, limit, |line: &LogLine| format!("{}.{}", line.slice, line.line)))
     }

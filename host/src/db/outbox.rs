@@ -40,7 +40,14 @@ pub struct Waiting {
     pub lane: Lane,
     /// When its next is due.
     pub next_at: DateTime<Utc>,
-    pub is_due: bool,
+    /// How long until then; none while its tenant is suspended.
+    pub due_in_seconds: Option<f64>,
+}
+
+impl Waiting {
+    pub fn is_due(&self) -> bool {
+        self.due_in_seconds.is_some_and(|seconds| seconds <= 0.0)
+    }
 }
 
 /// A delivery that this host is to try now, and all that it takes.
@@ -122,12 +129,15 @@ impl Db {
                  ) next
                  where lane.place < $3
              )
-             select tenant_id, recipient, next_at, next_at <= statement_timestamp() as is_due from lane order by place",
+             select tenant_id, recipient, next_at,
+                    case when t.suspended_at is null
+                         then extract(epoch from next_at - statement_timestamp())::float8 end as due_in_seconds
+             from lane join tenant t using (tenant_id) order by place",
         )
         .bind(after.map_or("", |lane| &lane.tenant_id))
         .bind(after.map_or("", |lane| &lane.recipient))
         .bind(LANES_MAX as i64)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.host)
         .await?)
     }
 
@@ -195,7 +205,7 @@ impl Db {
             .bind(counts)
             .bind(lease.as_secs_f64())
             .bind(host)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.host)
             .await?)
     }
 
@@ -233,7 +243,7 @@ impl Db {
         .bind(&tried.error)
         .bind(tried.duration_ms)
         .bind(&tried.response)
-        .fetch_one(&self.relaxed)
+        .fetch_one(&mut *self.relaxed_of(&due.tenant_id).await?)
         .await?;
         Ok(settled == 1)
     }
@@ -245,19 +255,9 @@ impl Db {
              where state = 'pending' and host = $1",
         )
         .bind(host)
-        .execute(&self.pool)
+        .execute(&self.host)
         .await?;
         Ok(done.rows_affected())
-    }
-
-    /// How long until a delivery is due; none if nothing is left.
-    pub async fn next_delivery_due(&self) -> Result<Option<Duration>> {
-        let seconds: Option<f64> = sqlx::query_scalar(
-            "select extract(epoch from min(next_at) - clock_timestamp())::float8 from delivery where state = 'pending'",
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9))))
     }
 
     /// How many deliveries of all tenants are due, and for how long the oldest has been.
@@ -267,14 +267,14 @@ impl Db {
                     coalesce(extract(epoch from clock_timestamp() - min(next_at)), 0)::float8 as oldest_seconds
              from delivery where state = 'pending' and next_at <= statement_timestamp()",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.host)
         .await?)
     }
 
     /// Forgets deliveries of all tenants that were settled so long ago, and the notifications that nobody is left to be
     /// told of; at most `FORGET_MAX`. How many they were.
     pub async fn forget_deliveries(&self, age: Duration) -> Result<u64> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.host.begin().await?;
         let gone: Vec<(String, String)> = sqlx::query_as(
             "delete from delivery where (tenant_id, delivery_id) in (
                  select tenant_id, delivery_id from delivery

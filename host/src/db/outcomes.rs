@@ -93,12 +93,12 @@ impl Db {
             .bind(suspension.until.map(timestamp))
             .bind(claim.answers)
             .bind(pause.map(|pause| &pause.approval_request_id));
-        Ok(bind_new!(query, pause).fetch_one(&self.relaxed).await?)
+        Ok(bind_new!(query, pause).fetch_one(&mut *self.relaxed_of(&claim.tenant).await?).await?)
     }
 
     /// Suspends step by step: takes the row lock first and looks then.
     async fn try_suspend(&self, claim: &Claim, suspension: &Suspension<'_>) -> FencedResult<Suspended> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(&claim.tenant).await?;
         let held = sqlx::query(
             "update execution set status = 'waiting', wake_at = $4, failures = 0
              where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'",
@@ -142,7 +142,7 @@ impl Db {
         .bind(&claim.tenant)
         .bind(&claim.execution)
         .bind(claim.token)
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.of(&claim.tenant).await?)
         .await?;
         Ok(if ours { Ok(Suspended::Waiting) } else { Err(Fenced) })
     }
@@ -163,7 +163,7 @@ impl Db {
                 ("failed", None, Some(text))
             }
         };
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(&claim.tenant).await?;
         if let Some(parent) = &claim.parent {
             wake(&mut tx, &claim.tenant, parent).await?;
         }
@@ -209,7 +209,7 @@ impl Db {
         .bind(&claim.execution)
         .bind(claim.token)
         .bind(status)
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.of(&claim.tenant).await?)
         .await?;
         Ok(if ours { Ok(()) } else { Err(Fenced) })
     }

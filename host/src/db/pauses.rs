@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::claims::Claim;
 use super::decisions::mark_decided;
 use super::votes::{Ballot, Vote, Voted, cast, votes_of, votes_on};
-use super::{Db, Page, Result, audit};
+use super::{Db, Page, Result, audit, page_of};
 use crate::approval::{Plan, person};
 use crate::audit::{Action, Actor, details};
 use crate::decision::{Form, Unfit};
@@ -180,12 +180,12 @@ impl Db {
             "select count(*) as count, coalesce(extract(epoch from now() - min(opened_at)), 0)::float8 as oldest_seconds
              from pause where status = 'open'",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.host)
         .await?)
     }
 
     pub async fn find_pause(&self, tenant: &str, execution: &str, approval_request_id: &str) -> Result<Option<Pause>> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.of(tenant).await?;
         find(&mut connection, tenant, execution, approval_request_id).await
     }
 
@@ -199,7 +199,7 @@ impl Db {
         .bind(tenant)
         .bind(approval_request_id)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -212,7 +212,7 @@ impl Db {
         .bind(tenant)
         .bind(execution)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?)
     }
 
@@ -223,7 +223,11 @@ impl Db {
              where tenant_id = $1 and execution_id = $2 and p.status in ('decided', 'expired', 'cancelled')
              order by coalesce(p.decided_at, p.opened_at) desc, p.op desc limit 1"
         );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(tenant).bind(execution).fetch_optional(&self.pool).await?)
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(text))
+            .bind(tenant)
+            .bind(execution)
+            .fetch_optional(&mut *self.of(tenant).await?)
+            .await?)
     }
 
     /// Oldest first; without a status, of every status.
@@ -243,13 +247,16 @@ impl Db {
                       or exists (select from review_group_member m
                                  where m.tenant_id = $1 and m.person = $7 and '@' || m.name = any(p.asked)))";
         let reviewer = if filter.reviewer.is_some() { asked } else { "$7::text is null" };
-        let text = format!(
-            "select {COLUMNS} from pause p join execution e using (tenant_id, execution_id)
+        let text = page_of(&format!(
+            "select {COLUMNS}, octet_length(concat(p.approval_request_url, p.title)) + coalesce(octet_length(p.payload), 0)
+                    + coalesce(octet_length(p.response_schema), 0) + coalesce(octet_length(p.response), 0)
+                    + coalesce(octet_length(p.feedback), 0) as bytes
+             from pause p join execution e using (tenant_id, execution_id)
              where tenant_id = $1 and {status} and {execution} and {after} and {reviewer}
              order by {at}, execution_id, p.approval_request_id limit $8 + 1"
-        );
-        let mut connection = self.pool.acquire().await?;
-        let mut items: Vec<Pause> = sqlx::query_as(sqlx::AssertSqlSafe(text))
+        ));
+        let mut connection = self.of(tenant).await?;
+        let rows = sqlx::query_as(sqlx::AssertSqlSafe(text))
             .bind(tenant)
             .bind(filter.status)
             .bind(filter.execution)
@@ -260,11 +267,12 @@ impl Db {
             .bind(limit)
             .fetch_all(&mut *connection)
             .await?;
-        add_votes(&mut connection, tenant, &mut items).await?;
-        Ok(Page::cut(items, limit, |last: &Pause| {
+        let mut page = Page::cut_by_bytes(rows, limit, |last: &Pause| {
             let at = last.opened_at.or(last.decided_at).unwrap_or_default();
             format!("{}.{}.{}", at.timestamp_micros(), last.execution_id, last.approval_request_id)
-        }))
+        });
+        add_votes(&mut connection, tenant, &mut page.items).await?;
+        Ok(page)
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Group {
 impl Db {
     /// Keeps a reviewer's address. Neither capitals in the name nor another spelling of it make another reviewer.
     pub async fn put_reviewer(&self, tenant: &str, reviewer: &str, email: &str, actor: &Actor<'_>) -> Result<Reviewer> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let kept: Reviewer = sqlx::query_as(
             "insert into reviewer (tenant_id, reviewer, email, person) values ($1, $2, $3, $4)
              on conflict (tenant_id, person) do update set reviewer = excluded.reviewer, email = excluded.email
@@ -49,7 +49,7 @@ impl Db {
         Ok(sqlx::query_as("select reviewer, email, created_at from reviewer where tenant_id = $1 and person = $2")
             .bind(tenant)
             .bind(person(reviewer))
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.of(tenant).await?)
             .await?)
     }
 
@@ -63,14 +63,14 @@ impl Db {
         .bind(tenant)
         .bind(after)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?;
         Ok(Page::cut(items, limit, |last: &Reviewer| person(&last.reviewer)))
     }
 
     /// False if there is none of this name.
     pub async fn remove_reviewer(&self, tenant: &str, reviewer: &str, actor: &Actor<'_>) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let done = sqlx::query("delete from reviewer where tenant_id = $1 and person = $2")
             .bind(tenant)
             .bind(person(reviewer))
@@ -86,7 +86,7 @@ impl Db {
 
     /// Makes a group of just these members. Pauses that ask it ask these from now on.
     pub async fn put_group(&self, tenant: &str, name: &str, members: &[String], actor: &Actor<'_>) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         // Locks the group, so that of two at once the members of the last one stand.
         sqlx::query(
             "insert into review_group (tenant_id, name) values ($1, $2)
@@ -118,7 +118,7 @@ impl Db {
         .await?;
         let details = group_details(members.len(), &added, &removed);
         audit::write(&mut tx, tenant, actor, Action::GroupChanged, name, &details).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// One group, or a page of all, by name.
@@ -141,14 +141,14 @@ impl Db {
         .bind(name)
         .bind(after)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.of(tenant).await?)
         .await?;
         Ok(Page::cut(items, limit, |last: &Group| last.name.clone()))
     }
 
     /// False if there is none of this name. A pause that asks it asks nobody by it any more.
     pub async fn remove_group(&self, tenant: &str, name: &str, actor: &Actor<'_>) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(tenant).await?;
         let done = sqlx::query("delete from review_group where tenant_id = $1 and name = $2")
             .bind(tenant)
             .bind(name)

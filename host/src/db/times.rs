@@ -42,7 +42,7 @@ impl Db {
             "select extract(epoch from min(next_at) - clock_timestamp())::float8 from pause
              where status = 'open' and next_at is not null",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.host)
         .await?;
         Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9))))
     }
@@ -87,7 +87,7 @@ impl Db {
         )
         .bind(limit)
         .bind(Action::PauseExpired.as_str())
-        .fetch_one(&self.pool)
+        .fetch_one(&self.host)
         .await?;
         if count > 0 {
             crash::point("after_expire_due");
@@ -121,7 +121,7 @@ impl Db {
         .bind(limit)
         .bind(OF_ONE_TENANT_MAX)
         .bind(TENANTS_MAX)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.host)
         .await?;
         let (is_full, mut count) = (due.len() as i64 >= limit, 0);
         for due in due {
@@ -142,7 +142,7 @@ impl Db {
 
     /// False if another host was first, or is at it.
     async fn take_steps(&self, due: &Due) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin(&due.tenant_id).await?;
         let held = sqlx::query(
             "select from execution where tenant_id = $1 and execution_id = $2 and finished_at is null
              for no key update skip locked",

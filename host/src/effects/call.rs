@@ -1,12 +1,18 @@
 //! The call of another agent's function: an execution of its own, made exactly once.
 
+use std::time::Instant;
+
 use crate::db::Db;
+use crate::db::calls::{Called, NewCall};
 use crate::db::claims::{Claim, FencedResult};
-use crate::db::executions::Called;
-use crate::execution::{CALL_DEPTH_MAX, JSON_BYTES_MAX, Target, child_id};
+use crate::db::limits::Terms;
+use crate::db::usage::Full;
+use crate::execution::{JSON_BYTES_MAX, Target, child_id};
 use crate::guest::Manifest;
 use crate::journal::CallError;
 use crate::json;
+use crate::limits::Limits;
+use crate::rate::Rates;
 
 /// What became of a call when it was begun.
 #[derive(Debug)]
@@ -28,34 +34,66 @@ pub fn check(target: &str, input: &str) -> Result<Target, CallError> {
     Ok(parsed)
 }
 
-/// Makes the execution that ask `op` calls for, or finds it, if an earlier attempt has made it.
-pub async fn begin(db: &Db, claim: &Claim, op: u64, target: &str, input: &str) -> FencedResult<Begun> {
-    let refused = |why| Ok(Ok(Begun::Refused(why)));
-    let child = child_id(&claim.tenant, &claim.execution, op);
-    // What was called once stays called, whatever has been deployed since.
-    if db.find_execution(&claim.tenant, &child).await?.is_some() {
-        return Ok(Ok(Begun::Runs(child)));
-    }
-    let target = match check(target, input) {
-        Ok(target) => target,
-        Err(why) => return refused(why),
-    };
-    let Some(version) = db.find_version(&claim.tenant, &target.agent, None).await? else {
-        return refused(CallError::NotFound(format!("there is no agent {:?}", target.agent)));
-    };
-    let has_function = serde_json::from_str::<Manifest>(&version.manifest)
-        .is_ok_and(|manifest| manifest.functions.iter().any(|function| function.name == target.function));
-    if !has_function {
-        let why = format!("agent {:?} has no function {:?}", target.agent, target.function);
-        return refused(CallError::NotFound(why));
-    }
-    let seed = crate::random::bytes32();
-    Ok(match db.call_execution(claim, op, &target, version.version, input, seed).await? {
-        Err(fenced) => Err(fenced),
-        Ok(Called::Exists) => Ok(Begun::Runs(child)),
-        Ok(Called::TooDeep) => {
-            let why = format!("calls may nest {CALL_DEPTH_MAX} deep");
-            Ok(Begun::Refused(CallError::Denied(why)))
+/// What calls: an execution that a worker drives.
+pub struct Caller<'a> {
+    pub db: &'a Db,
+    pub claim: &'a Claim,
+    pub limits: &'a Limits,
+    /// How many executions each tenant starts on this host.
+    pub starts: &'a Rates,
+}
+
+impl Caller<'_> {
+    /// Makes the execution that ask `op` calls for, or finds it, if an earlier attempt has made it.
+    pub async fn begin(&self, op: u64, target: &str, input: &str) -> FencedResult<Begun> {
+        let (db, claim) = (self.db, self.claim);
+        let refused = |why| Ok(Ok(Begun::Refused(why)));
+        let child = child_id(&claim.tenant, &claim.execution, op);
+        // What was called once stays called, whatever has been deployed since.
+        if db.find_execution(&claim.tenant, &child).await?.is_some() {
+            return Ok(Ok(Begun::Runs(child)));
         }
-    })
+        let target = match check(target, input) {
+            Ok(target) => target,
+            Err(why) => return refused(why),
+        };
+        let (depth, depth_max) = (claim.depth.unsigned_abs(), self.limits.call_depth);
+        if u64::from(depth) >= depth_max {
+            return refused(CallError::Denied(format!("calls may nest {depth_max} deep (limit `call_depth`)")));
+        }
+        let Some(version) = db.find_version(&claim.tenant, &target.agent, None).await? else {
+            return refused(CallError::NotFound(format!("there is no agent {:?}", target.agent)));
+        };
+        let has_function = serde_json::from_str::<Manifest>(&version.manifest)
+            .is_ok_and(|manifest| manifest.functions.iter().any(|function| function.name == target.function));
+        if !has_function {
+            let why = format!("agent {:?} has no function {:?}", target.agent, target.function);
+            return refused(CallError::NotFound(why));
+        }
+        if let Some(why) = self.is_full(&version.terms).await? {
+            return refused(CallError::Unavailable(why));
+        }
+        let limit_set = db.limit_set(&claim.tenant, &version.terms.limits()?).await?;
+        let seed = crate::random::bytes32();
+        let new = NewCall { op, target: &target, version: version.version, input, seed, limit_set };
+        Ok(match db.call_execution(claim, &new).await? {
+            Err(fenced) => Err(fenced),
+            Ok(Called::Exists) => Ok(Begun::Runs(child)),
+            Ok(Called::TooMany) => {
+                let why =
+                    "no more executions may be called in all from the one that a client started (limit `children`)";
+                Ok(Begun::Refused(CallError::Denied(why.into())))
+            }
+        })
+    }
+
+    /// The quota of the tenant that leaves no room for one more execution, in words for the agent.
+    async fn is_full(&self, terms: &Terms) -> crate::db::Result<Option<String>> {
+        let (tenant, quotas) = (&self.claim.tenant, terms.settings()?.quotas);
+        if let Err(full) = self.db.room_to_start(tenant, &terms.usage(), &quotas).await? {
+            return Ok(Some(full.to_string()));
+        }
+        let taken = self.starts.take(tenant, quotas.starts_per_second, Instant::now());
+        Ok(taken.is_err().then(|| Full::too_fast(&quotas).to_string()))
+    }
 }

@@ -1,6 +1,6 @@
 //! The ask for a human decision: what of it is opened, and what is refused. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::deadline;
 use crate::approval::{self, Plan, Step};
@@ -16,13 +16,36 @@ const URL_BYTES_MAX: usize = 2_048;
 const TITLE_BYTES_MAX: usize = 512;
 
 /// Which pauses an execution has asked for: the second one under a name is `name#2`, the third `name#3`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Numbering {
     /// The number and the asking of the last pause under each name.
     last: HashMap<String, (u64, u64)>,
+    /// The ids of all that it has asked for or waited for, and how many these may be.
+    taken: HashSet<String>,
+    max: u64,
 }
 
 impl Numbering {
+    /// None yet, and at most so many.
+    pub fn new(max: u64) -> Self {
+        Self { last: HashMap::new(), taken: HashSet::new(), max }
+    }
+
+    /// Counts a pause that is asked for or waited for, each id once; or says why it is one too many.
+    ///
+    /// Depends on nothing but what was asked and answered before, so it says the same on every replay.
+    pub fn count(&mut self, id: &str) -> Result<(), PauseError> {
+        if self.taken.contains(id) {
+            return Ok(());
+        }
+        if self.taken.len() as u64 >= self.max {
+            let why = format!("an execution may ask for {} pauses in all (limit `pauses`)", self.max);
+            return Err(PauseError::InvalidRequest(why));
+        }
+        self.taken.insert(id.to_owned());
+        Ok(())
+    }
+
     /// The id of the pause that ask `op` asks for under `name`.
     pub fn id(&mut self, op: u64, name: &str) -> String {
         let number = self.last.get(name).map_or(1, |(number, _)| number + 1);
@@ -178,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_second_pause_of_a_name_has_an_id_of_its_own() {
-        let mut numbering = Numbering::default();
+        let mut numbering = Numbering::new(10);
         assert_eq!([0, 1, 2].map(|op| numbering.id(op, "x")), ["x", "x#2", "x#3"]);
         assert_eq!(numbering.id(3, "y"), "y");
         numbering.refused(2);
@@ -193,6 +216,17 @@ mod tests {
                 .into_iter()
                 .any(is_approval_request_id)
         );
+    }
+
+    #[test]
+    fn every_pause_counts_once_and_one_too_many_is_refused_by_the_name_of_the_limit() {
+        let mut numbering = Numbering::new(2);
+        for id in ["x", "x#2", "x", "x#2"] {
+            numbering.count(id).unwrap();
+        }
+        let PauseError::InvalidRequest(why) = numbering.count("y").unwrap_err();
+        assert!(why.contains("2 pauses") && why.contains("`pauses`"), "{why}");
+        numbering.count("x").unwrap();
     }
 
     #[test]

@@ -24,13 +24,26 @@ const SLICE_ASK_BYTES_MAX: usize = 16 << 20;
 /// Of how many bytes the asks may be that are open at once, in all.
 const OPEN_ASK_BYTES_MAX: usize = 32 << 20;
 
-/// The guest reached one of these bounds.
+/// What a guest asked for that ends it.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the component made more than {SLICE_ASKS_MAX} asks or {SLICE_ASK_BYTES_MAX} bytes of them between two answers, or has \
-     more than {OPEN_ASK_BYTES_MAX} bytes of them open"
-)]
-pub(super) struct AskLimit;
+pub(super) enum AskLimit {
+    #[error(
+        "the component made more than {SLICE_ASKS_MAX} asks or {SLICE_ASK_BYTES_MAX} bytes of them between two answers, or \
+         has more than {OPEN_ASK_BYTES_MAX} bytes of them open"
+    )]
+    TooMany,
+    #[error("an ask of {bytes} bytes would not fit a journal entry, which has at most {max} (limit `entry_bytes`)")]
+    TooLarge { bytes: u64, max: u64 },
+}
+
+impl AskLimit {
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::TooMany => "ask_limit",
+            Self::TooLarge { .. } => "journal_limit",
+        }
+    }
+}
 
 /// An ask that waits for its answer.
 #[derive(Debug, Clone)]
@@ -59,6 +72,8 @@ pub struct LogLine {
 }
 
 pub(super) struct Asks {
+    /// How large an ask may be, with its answer.
+    entry_bytes: u64,
     inner: Mutex<Inner>,
 }
 
@@ -91,8 +106,9 @@ pub(super) struct Pending {
 }
 
 impl Asks {
-    pub(super) fn new(started: Millis) -> Self {
+    pub(super) fn new(started: Millis, entry_bytes: u64) -> Self {
         Self {
+            entry_bytes,
             inner: Mutex::new(Inner {
                 started,
                 now: started,
@@ -114,11 +130,14 @@ impl Asks {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes an ask. An error ends the guest: it asks more between two answers than the host will hold.
+    /// Notes an ask. An error ends the guest: it asks more than the host will hold.
     pub(super) fn ask(self: &Arc<Self>, ask: Ask) -> Result<Pending, AskLimit> {
         let (sender, answer) = oneshot::channel();
         let mut inner = self.inner();
         let bytes = ask.bytes();
+        if bytes as u64 > self.entry_bytes {
+            return Err(AskLimit::TooLarge { bytes: bytes as u64, max: self.entry_bytes });
+        }
         inner.slice_asks += 1;
         inner.slice_ask_bytes = inner.slice_ask_bytes.saturating_add(bytes);
         inner.open_bytes = inner.open_bytes.saturating_add(bytes);
@@ -126,7 +145,7 @@ impl Asks {
             || inner.slice_ask_bytes > SLICE_ASK_BYTES_MAX
             || inner.open_bytes > OPEN_ASK_BYTES_MAX
         {
-            return Err(AskLimit);
+            return Err(AskLimit::TooMany);
         }
         let op = inner.next_op;
         inner.next_op += 1;
@@ -318,6 +337,8 @@ impl Log {
 mod tests {
     use super::*;
 
+    const ENTRY_BYTES: u64 = 2 << 20;
+
     #[test]
     fn lines_are_put_together_from_pieces_and_bounded() {
         let mut log = Log::default();
@@ -340,7 +361,7 @@ mod tests {
 
     #[test]
     fn an_ask_that_is_given_up_is_told_once() {
-        let asks = Arc::new(Asks::new(0));
+        let asks = Arc::new(Asks::new(0, ENTRY_BYTES));
         let first = asks.ask(Ask::Sleep { duration_ms: 1 }).unwrap();
         let second = asks.ask(Ask::Sleep { duration_ms: 2 }).unwrap();
         assert_eq!(asks.take_fresh().len(), 2);
@@ -355,12 +376,21 @@ mod tests {
 
     #[test]
     fn what_is_asked_and_given_up_between_two_answers_is_bounded_too() {
-        let asks = Arc::new(Asks::new(0));
+        let asks = Arc::new(Asks::new(0, ENTRY_BYTES));
         let large = || Ask::Call { target: "a.b".into(), input: "x".repeat(1 << 20) };
         let taken = (0..100).take_while(|_| asks.ask(large()).is_ok()).count();
         assert!(taken < 17, "{taken} MiB were held");
-        let asks = Arc::new(Asks::new(0));
+        let asks = Arc::new(Asks::new(0, ENTRY_BYTES));
         let taken = (0..100_000).take_while(|_| asks.ask(Ask::Sleep { duration_ms: 1 }).is_ok()).count();
         assert_eq!(taken, SLICE_ASKS_MAX);
+    }
+
+    #[test]
+    fn an_ask_that_fits_no_journal_entry_is_refused_before_it_is_made() {
+        let asks = Arc::new(Asks::new(0, 100));
+        let of = |bytes| Ask::Call { target: "a.b".into(), input: "x".repeat(bytes) };
+        assert!(asks.ask(of(97)).is_ok());
+        let refused = asks.ask(of(98)).err().unwrap();
+        assert_eq!((refused.code(), asks.count()), ("journal_limit", 1));
     }
 }

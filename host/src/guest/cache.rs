@@ -8,14 +8,17 @@ use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 
 use super::check::Invalid;
+use super::compiler::{self, Compiler, Patience, Turn, Uncompiled};
 use super::{Component, Engine};
 use crate::execution::hex;
+use crate::metrics;
 
 /// How many linked components are kept in memory.
 const IN_MEMORY_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
@@ -44,8 +47,17 @@ struct Inner {
     directory: PathBuf,
     key: CacheKey,
     memory: Mutex<LruCache<[u8; 32], Component>>,
-    /// One compilation at a time: each uses all cores.
+    /// One compilation at a time in this process: each uses all cores.
     compiling: tokio::sync::Mutex<()>,
+    /// What compiles for tenants.
+    compiler: Compiler,
+}
+
+/// What has come of compiling a component.
+pub struct Compilation {
+    pub made: Result<Component, Uncompiled>,
+    /// The CPU time that it took, also if nothing was made.
+    pub cpu: Duration,
 }
 
 impl Cache {
@@ -60,6 +72,7 @@ impl Cache {
             key,
             memory: Mutex::new(LruCache::new(IN_MEMORY_MAX)),
             compiling: tokio::sync::Mutex::new(()),
+            compiler: Compiler::new(),
         }))
     }
 
@@ -72,23 +85,65 @@ impl Cache {
         tokio::task::spawn_blocking(move || cache.load(&digest)).await.ok().flatten()
     }
 
-    /// Checks, compiles and links a component, and keeps it. `digest` is the SHA-256 of `wasm`.
+    /// Checks, compiles and links a component of one's own in this process, and keeps it. `digest` is the SHA-256 of
+    /// `wasm`.
     pub async fn compile(&self, digest: &[u8; 32], wasm: Arc<[u8]>) -> Result<Component, Invalid> {
         let _turn = self.0.compiling.lock().await;
         if let Some(component) = self.find(digest).await {
             return Ok(component);
         }
         let (cache, digest) = (self.clone(), *digest);
-        let compiled = tokio::task::spawn_blocking(move || cache.compile_here(&digest, &wasm)).await;
-        compiled.unwrap_or_else(|panic| Err(Invalid::NotCompiled(panic.to_string())))
+        let compiled = tokio::task::spawn_blocking(move || {
+            let compiled = Component::compile(&cache.0.engine, &wasm)?;
+            cache.keep(&digest, &compiled, compiled.serialize().ok().as_deref())
+        });
+        compiled.await.unwrap_or_else(|panic| Err(Invalid::NotCompiled(panic.to_string())))
     }
 
-    fn compile_here(&self, digest: &[u8; 32], wasm: &[u8]) -> Result<Component, Invalid> {
-        let compiled = Component::compile(&self.0.engine, wasm)?;
-        let component = Component::link(&self.0.engine, &compiled)?;
-        if let Err(error) =
-            compiled.serialize().map_err(std::io::Error::other).and_then(|code| self.save(digest, &code))
-        {
+    /// Compiles a component that has been checked, as a host does for a tenant: in a process of its own, in the
+    /// tenant's turn. Then links and keeps it.
+    ///
+    /// What another tenant's upload has left here is of no use to it: it is told nothing by how long this takes.
+    pub async fn compile_anew(&self, tenant: &str, digest: &[u8; 32], wasm: Arc<[u8]>) -> Compilation {
+        match self.0.compiler.turn(tenant, Patience::Bounded).await {
+            Ok(turn) => self.compile_in(&turn, digest, &wasm).await,
+            Err(why) => Compilation { made: Err(why), cpu: Duration::ZERO },
+        }
+    }
+
+    /// The same for an execution of the tenant, which may use it: unless it has been compiled here meanwhile.
+    pub async fn compile_for(&self, tenant: &str, digest: &[u8; 32], wasm: Arc<[u8]>) -> Result<Component, Uncompiled> {
+        let turn = self.0.compiler.turn(tenant, Patience::Endless).await?;
+        if let Some(component) = self.find(digest).await {
+            return Ok(component);
+        }
+        self.compile_in(&turn, digest, &wasm).await.made
+    }
+
+    async fn compile_in(&self, turn: &Turn, digest: &[u8; 32], wasm: &Arc<[u8]>) -> Compilation {
+        let (code, cpu) = compiler::compile(turn, digest, wasm).await;
+        let code = match code {
+            Ok(code) => code,
+            Err(why) => return Compilation { made: Err(why), cpu },
+        };
+        let (cache, digest) = (self.clone(), *digest);
+        let linked = tokio::task::spawn_blocking(move || match cache.deserialize(&code) {
+            Some(compiled) => cache.keep(&digest, &compiled, Some(&code)),
+            None => Err(Invalid::NotCompiled("what was compiled cannot be loaded".into())),
+        });
+        let linked = linked.await.unwrap_or_else(|panic| Err(Invalid::NotCompiled(panic.to_string())));
+        Compilation { made: linked.map_err(Into::into), cpu }
+    }
+
+    /// Links what was compiled, and keeps it in memory, and `code` on disk.
+    fn keep(
+        &self,
+        digest: &[u8; 32],
+        compiled: &wasmtime::component::Component,
+        code: Option<&[u8]>,
+    ) -> Result<Component, Invalid> {
+        let component = Component::link(&self.0.engine, compiled)?;
+        if let Some(Err(error)) = code.map(|code| self.save(digest, code)) {
             tracing::warn!(%error, "a compiled component could not be kept on disk; it will be compiled again");
         }
         self.memory().put(*digest, component.clone());
@@ -101,6 +156,7 @@ impl Cache {
         let component = self.authenticate(&name, &content).and_then(|code| self.deserialize(code));
         let Some(component) = component else {
             tracing::warn!(path = %path.display(), "a compiled component on disk is not ours or not whole; not loaded");
+            metrics::cache_refused();
             return None;
         };
         let component = Component::link(&self.0.engine, &component).ok()?;
@@ -117,9 +173,9 @@ impl Cache {
 
     #[expect(unsafe_code, reason = "wasmtime cannot tell whether machine code is its own; the MAC can")]
     fn deserialize(&self, code: &[u8]) -> Option<wasmtime::component::Component> {
-        // SAFETY: `authenticate` has just checked, on these very bytes, that a host with our key wrote them, and our
-        // hosts write nothing but what `Component::serialize` gave them, under a name that holds the digest and the
-        // compatibility hash of the engine.
+        // SAFETY: The bytes are from a compiler that this process started, whose MAC `compiler::compile` has checked; or
+        // `authenticate` has just checked that a host with our key wrote them. Our hosts write nothing but what wasmtime
+        // has serialised, under a name that holds the digest and the compatibility hash of the engine.
         unsafe { wasmtime::component::Component::deserialize(self.0.engine.wasmtime(), code) }.ok()
     }
 

@@ -1,6 +1,7 @@
 //! A component that has been checked, compiled and linked, ready for any number of instances.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use wasmtime::Store;
@@ -10,8 +11,10 @@ use super::asks::Asks;
 use super::bindings::{self, AgentBlockingPre, AgentPre, types};
 use super::check::{self, Invalid};
 use super::limits::{self, Meter};
-use super::{Call, Engine, Inside, Limits, Running, wasi};
+use super::turns::Seat;
+use super::{Call, Engine, Inside, Running, wasi};
 use crate::execution::is_name;
+use crate::limits::Limits;
 use crate::schema::Schema;
 
 /// How many functions one agent may have, and how large its manifest may be.
@@ -52,9 +55,10 @@ pub struct Function {
 }
 
 impl Component {
-    /// Checks the bytes of an upload and compiles them. Takes seconds for a large one, on this thread.
+    /// Checks and compiles a component of one's own. Takes seconds for a large one, on this thread.
     pub(super) fn compile(engine: &Engine, wasm: &[u8]) -> Result<wasmtime::component::Component, Invalid> {
-        check::check(wasm)?;
+        check::check(wasm, &crate::limits::Limits::default())?;
+        check::validate(wasm)?;
         wasmtime::component::Component::new(engine.wasmtime(), wasm)
             .map_err(|why| Invalid::NotCompiled(format!("{why:#}")))
     }
@@ -78,6 +82,11 @@ impl Component {
 
     /// Asks the component what it can do, within the limits of any guest.
     pub async fn describe(&self) -> Result<Manifest, Invalid> {
+        self.describe_metered().await.0
+    }
+
+    /// The same, and the CPU time that the component took to say it.
+    pub async fn describe_metered(&self) -> (Result<Manifest, Invalid>, Duration) {
         let limits = Limits::default();
         let call = Call {
             execution_id: String::new(),
@@ -88,7 +97,7 @@ impl Component {
             limits: limits.clone(),
             is_replay: false,
         };
-        let (asks, meter) = (Arc::new(Asks::new(0)), Arc::new(Meter::new(&limits)));
+        let (asks, meter) = (Arc::new(Asks::new(0, limits.entry_bytes)), Arc::new(Meter::new(&limits)));
         let mut store = self.store(&call, &asks, &meter);
         let linked = self.0.clone();
         let describing = Box::pin(async move {
@@ -98,15 +107,33 @@ impl Component {
             }
         });
         // It may compute, not ask: with an ask open it would wait for ever.
-        let described = super::until_quiescent(&meter, describing).await;
-        match described {
+        let described = super::until_quiescent(&meter, &self.seat(""), describing).await;
+        let manifest = match described {
             // Reading schemas takes up to seconds, if they are made for that.
             Some(Ok(manifest)) => tokio::task::spawn_blocking(move || check_manifest(manifest))
                 .await
-                .map_err(|_| Invalid::NotDescribed("its manifest could not be checked".into()))?,
-            Some(Err(error)) => Err(Invalid::NotDescribed(limits::failure(&error, &meter, asks.last_words()).message)),
+                .unwrap_or_else(|_| Err(Invalid::NotDescribed("its manifest could not be checked".into()))),
+            Some(Err(error)) => {
+                Err(Invalid::NotDescribed(limits::failure(&error, &call.limits, &meter, asks.last_words()).message))
+            }
             None => Err(Invalid::NotDescribed("it asked the host for something, which it may not".into())),
-        }
+        };
+        (manifest, meter.spent())
+    }
+
+    /// A place among those who take turns, of a tenant; those of the host's own are of none.
+    pub(super) fn seat(&self, tenant: &str) -> Seat {
+        self.0.engine.turns().seat(tenant)
+    }
+
+    /// The memory that an instance has at its start, at the most.
+    pub fn memory_at_start(&self) -> u64 {
+        let compiled = match &self.0.world {
+            World::Async(agent) => agent.instance_pre().component(),
+            World::Blocking(agent) => agent.instance_pre().component(),
+        };
+        let required = compiled.resources_required();
+        required.map_or(0, |all| u64::from(all.num_memories) * all.max_initial_memory_size.unwrap_or(0))
     }
 
     pub(super) fn store(&self, call: &Call, asks: &Arc<Asks>, meter: &Arc<Meter>) -> Store<Inside> {

@@ -6,17 +6,21 @@ use std::time::Duration;
 
 use wasmtime::{Config, RegallocAlgorithm};
 
+use super::turns::Turns;
+
 /// How often a running guest is interrupted, to let others run and to look at its CPU time.
 const EPOCH: Duration = Duration::from_millis(10);
 
 /// The stack of a guest, and that of the host's fiber around it.
-const WASM_STACK_BYTES: usize = 2 << 20;
+pub(super) const WASM_STACK_BYTES: usize = 2 << 20;
 const FIBER_STACK_BYTES: usize = 4 << 20;
 
 /// Compiles and runs components: deterministically, and with as few of wasmtime's features as guests need.
 #[derive(Clone)]
 pub struct Engine {
     engine: wasmtime::Engine,
+    /// Of all its guests.
+    turns: Turns,
     /// Stops the clock when the last engine is dropped.
     _clock: Arc<Clock>,
 }
@@ -36,11 +40,15 @@ impl Engine {
                 std::thread::sleep(EPOCH);
             }
         })?;
-        Ok(Self { engine, _clock: clock })
+        Ok(Self { engine, turns: Turns::new(), _clock: clock })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.engine
+    }
+
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
     }
 }
 
@@ -50,6 +58,11 @@ impl Drop for Clock {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Relaxed);
     }
+}
+
+/// Compiles a component to what `Component::deserialize` of an engine of any process with this program takes.
+pub(super) fn precompile(wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    wasmtime::Engine::new(&config())?.precompile_component(wasm)
 }
 
 fn config() -> Config {

@@ -4,46 +4,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use wasmtime::{ResourceLimiter, UpdateDeadline};
+use wasmtime::component::ResourceTableError;
+use wasmtime::{ResourceLimiter, Trap, UpdateDeadline};
 
 use super::asks::AskLimit;
+use super::engine::WASM_STACK_BYTES;
 use crate::execution::Failure;
+use crate::limits::Limits;
 
-/// What one guest may use. Its own execution fails if it wants more; nothing else happens.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Linear memory, summed over the whole instance, in bytes. `memory.grow` beyond it returns -1.
-    pub memory_bytes: usize,
-    /// Elements of all its tables together.
-    pub table_elements: usize,
-    /// Core instances, and likewise memories and tables, of one component.
-    pub instances: usize,
-    /// What it may pass to the host in one call, in bytes.
-    pub host_call_bytes: usize,
-    /// CPU time between two answers.
-    pub slice_cpu: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory_bytes: 256 << 20,
-            table_elements: 50_000,
-            instances: 256,
-            host_call_bytes: 2 << 20,
-            slice_cpu: Duration::from_secs(10),
-        }
-    }
-}
+/// Core instances, and likewise memories and tables, of one component.
+const INSTANCES_MAX: usize = 256;
 
 /// Counts a guest's CPU time, and notes what it was refused.
 pub(super) struct Meter {
-    limit: Duration,
+    slice_cpu_ms: u64,
+    attempt_cpu_ms: u64,
     /// Of the slice, up to the poll that runs now, in nanoseconds.
     spent: AtomicU64,
+    /// Of all slices that are no replay, likewise.
+    spent_live: AtomicU64,
     /// The thread's CPU time when that poll began.
     poll_began: AtomicU64,
+    /// Of all its memories, in bytes.
+    memory_bytes: AtomicU64,
     memory_refused: AtomicBool,
+    tables_refused: AtomicBool,
     /// Whether the slice has run before, within its limit.
     is_replay: AtomicBool,
 }
@@ -54,10 +39,14 @@ const REPLAY_LENIENCE: u32 = 4;
 impl Meter {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            limit: limits.slice_cpu,
+            slice_cpu_ms: limits.slice_cpu_ms,
+            attempt_cpu_ms: limits.attempt_cpu_ms,
             spent: AtomicU64::new(0),
+            spent_live: AtomicU64::new(0),
             poll_began: AtomicU64::new(0),
+            memory_bytes: AtomicU64::new(0),
             memory_refused: AtomicBool::new(false),
+            tables_refused: AtomicBool::new(false),
             is_replay: AtomicBool::new(false),
         }
     }
@@ -70,44 +59,89 @@ impl Meter {
         self.spent.store(0, Ordering::Relaxed);
     }
 
+    /// The CPU time of the slice, up to the poll that runs now.
+    pub(super) fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent.load(Ordering::Relaxed))
+    }
+
     /// Runs one poll of the guest and counts the CPU time of this thread.
     pub(super) fn measure<T>(&self, poll: impl FnOnce() -> T) -> T {
         let began = thread_cpu();
         self.poll_began.store(began, Ordering::Relaxed);
         let polled = poll();
-        self.spent.fetch_add(thread_cpu() - began, Ordering::Relaxed);
+        let took = thread_cpu() - began;
+        self.spent.fetch_add(took, Ordering::Relaxed);
+        if !self.is_replay.load(Ordering::Relaxed) {
+            self.spent_live.fetch_add(took, Ordering::Relaxed);
+        }
         polled
     }
 
     /// What happens at a tick of the epoch: the guest makes room for others, or has used up its time.
     pub(super) fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
         let now = thread_cpu().saturating_sub(self.poll_began.load(Ordering::Relaxed));
-        let spent = Duration::from_nanos(self.spent.load(Ordering::Relaxed) + now);
-        let lenience = if self.is_replay.load(Ordering::Relaxed) { REPLAY_LENIENCE } else { 1 };
-        if spent > self.limit * lenience {
-            return Err(wasmtime::Error::from(CpuLimit(self.limit)));
+        match self.exhausted(now) {
+            Some(limit) => Err(wasmtime::Error::from(limit)),
+            None => Ok(UpdateDeadline::Yield(1)),
         }
-        Ok(UpdateDeadline::Yield(1))
+    }
+
+    /// The failure of a guest that has used up its time in slices that are each too short for a tick.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.exhausted(0).map(|limit| Failure::guest("cpu_limit", limit.to_string()))
+    }
+
+    /// Which limit is reached, when a poll has run for `now` nanoseconds.
+    fn exhausted(&self, now: u64) -> Option<CpuLimit> {
+        let is_replay = self.is_replay.load(Ordering::Relaxed);
+        let lenience = if is_replay { REPLAY_LENIENCE } else { 1 };
+        let of = |spent: &AtomicU64| Duration::from_nanos(spent.load(Ordering::Relaxed) + now);
+        if of(&self.spent) > Duration::from_millis(self.slice_cpu_ms) * lenience {
+            return Some(CpuLimit::Slice(self.slice_cpu_ms));
+        }
+        if !is_replay && of(&self.spent_live) > Duration::from_millis(self.attempt_cpu_ms) {
+            return Some(CpuLimit::Attempt(self.attempt_cpu_ms));
+        }
+        None
+    }
+}
+
+/// The memory that one instance uses, to be looked at from outside while it runs.
+#[derive(Clone)]
+pub struct MemoryUse(Arc<Meter>);
+
+impl MemoryUse {
+    pub(super) fn new(meter: &Arc<Meter>) -> Self {
+        Self(meter.clone())
+    }
+
+    /// Of all its memories. It only grows, so at the end it is the peak.
+    pub fn bytes(&self) -> u64 {
+        self.0.memory_bytes.load(Ordering::Relaxed)
     }
 }
 
 /// The CPU time of this thread, in nanoseconds.
-fn thread_cpu() -> u64 {
+pub(super) fn thread_cpu() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the component computed for more than {0:?} between two answers")]
-struct CpuLimit(Duration);
+enum CpuLimit {
+    #[error("the component computed for more than {0} ms between two answers (limit `slice_cpu_ms`)")]
+    Slice(u64),
+    #[error("the component computed for more than {0} ms in one attempt, beyond its journal (limit `attempt_cpu_ms`)")]
+    Attempt(u64),
+}
 
 /// The limiter of one store: sums over all memories and tables. Its answers depend on nothing but the limits and what
 /// is asked for, so they are the same on replay.
 pub(super) struct Memory {
     limits: Limits,
     meter: Arc<Meter>,
-    memory_bytes: usize,
-    table_elements: usize,
+    memory_bytes: u64,
+    table_elements: u64,
 }
 
 impl Memory {
@@ -118,7 +152,7 @@ impl Memory {
 
 impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current) as u64);
         if total > self.limits.memory_bytes {
             self.meter.memory_refused.store(true, Ordering::Relaxed);
             return Ok(false);
@@ -127,12 +161,17 @@ impl ResourceLimiter for Memory {
             return Ok(false);
         }
         self.memory_bytes = total;
+        self.meter.memory_bytes.store(total, Ordering::Relaxed);
         Ok(true)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
-        if total > self.limits.table_elements || maximum.is_some_and(|maximum| desired > maximum) {
+        let total = self.table_elements.saturating_add(desired.saturating_sub(current) as u64);
+        if total > self.limits.table_elements {
+            self.meter.tables_refused.store(true, Ordering::Relaxed);
+            return Ok(false);
+        }
+        if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
         self.table_elements = total;
@@ -140,15 +179,15 @@ impl ResourceLimiter for Memory {
     }
 
     fn instances(&self) -> usize {
-        self.limits.instances
+        INSTANCES_MAX
     }
 
     fn tables(&self) -> usize {
-        self.limits.instances
+        INSTANCES_MAX
     }
 
     fn memories(&self) -> usize {
-        self.limits.instances
+        INSTANCES_MAX
     }
 }
 
@@ -156,27 +195,53 @@ impl ResourceLimiter for Memory {
 const MESSAGE_CHARS_MAX: usize = 4_000;
 
 /// Says why a guest ended without returning. The guest is to blame for all of it.
-pub(super) fn failure(error: &wasmtime::Error, meter: &Meter, last_words: Option<String>) -> Failure {
-    if let Some(limit) = error.downcast_ref::<CpuLimit>() {
-        return Failure::guest("cpu_limit", limit.to_string());
-    }
-    if let Some(limit) = error.downcast_ref::<AskLimit>() {
-        return Failure::guest("ask_limit", limit.to_string());
-    }
-    let cause = error.root_cause().to_string();
-    if cause.contains("too much data") || cause.contains("fuel") {
-        return Failure::guest("too_large", "the component passed more to the host in one call than it may");
+pub(super) fn failure(error: &wasmtime::Error, limits: &Limits, meter: &Meter, last_words: Option<String>) -> Failure {
+    if let Some(limit) = reached(error, limits) {
+        return limit;
     }
     let mut message = match error.downcast_ref::<wasmtime_wasi::I32Exit>() {
         Some(exit) => format!("the component exited with status {} instead of returning", exit.0),
-        None => cause,
+        None => error.root_cause().to_string(),
     };
     if let Some(words) = last_words {
         message = format!("{message}; its last words: {words}");
     }
     let message = message.chars().take(MESSAGE_CHARS_MAX).collect::<String>();
     if meter.memory_refused.load(Ordering::Relaxed) {
-        return Failure::guest("memory_limit", format!("out of memory: {message}"));
+        let why = format!("out of memory (limit `memory_bytes`: {}): {message}", limits.memory_bytes);
+        return Failure::guest("memory_limit", why);
+    }
+    if meter.tables_refused.load(Ordering::Relaxed) {
+        let why = format!("its tables are full (limit `table_elements`: {}): {message}", limits.table_elements);
+        return Failure::guest("memory_limit", why);
     }
     Failure::guest("trap", message)
+}
+
+/// The limit that ended a guest, if one did.
+fn reached(error: &wasmtime::Error, limits: &Limits) -> Option<Failure> {
+    if let Some(limit) = error.downcast_ref::<CpuLimit>() {
+        return Some(Failure::guest("cpu_limit", limit.to_string()));
+    }
+    if let Some(limit) = error.downcast_ref::<AskLimit>() {
+        return Some(Failure::guest(limit.code(), limit.to_string()));
+    }
+    if let Some(Trap::StackOverflow) = error.downcast_ref() {
+        return Some(Failure::guest(
+            "stack_limit",
+            format!("the call stack is exhausted; it has {WASM_STACK_BYTES} bytes"),
+        ));
+    }
+    let cause = error.root_cause().to_string();
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) || cause.contains("handle limit exceeded") {
+        let why = format!("the component holds more handles than it may (limit `handles`: {})", limits.handles);
+        return Some(Failure::guest("handle_limit", why));
+    }
+    if cause.contains("too much data") || cause.contains("fuel") {
+        let max = limits.host_call_bytes;
+        let why =
+            format!("the component passed more to the host in one call than it may (limit `host_call_bytes`: {max})");
+        return Some(Failure::guest("too_large", why));
+    }
+    None
 }

@@ -1,24 +1,26 @@
 //! Agents: upload, look, activate.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{self, Json, Paging, Path, Query, bad_cursor, limit};
-use crate::api_key::Action;
+use super::executions::FULL_RETRY_AFTER;
+use super::extract::{Json, Paging, Path, Query, bad_cursor, limit};
+use super::uploads::Place;
 use crate::db::Page;
-use crate::db::agents::{self, Deployed, Deployment};
+use crate::db::agents::{self, Deployed, Deployment, Digest};
+use crate::db::compiling::UploadTerms;
 use crate::execution::{Blame, hex, is_name};
-use crate::guest::{COMPONENT_BYTES_MAX, Manifest};
+use crate::guest::{Invalid, Manifest, Uncompiled};
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -84,21 +86,38 @@ async fn upload(
     Path(agent): Path<String>,
     request: Request,
 ) -> Result<(StatusCode, Json<Version>)> {
-    caller.may(Action::Deploy)?;
     if !is_name(&agent) {
         return Err(Error::invalid("an agent's name is 1 to 64 of a-z 0-9 _ -, starting with a letter"));
     }
-    let wasm: Arc<[u8]> = extract::bytes(request, "application/wasm", COMPONENT_BYTES_MAX).await?.to_vec().into();
-    let digest: [u8; 32] = Sha256::digest(&wasm).into();
-    let invalid = |why: crate::guest::Invalid| Error::Unprocessable("invalid_component", why.to_string(), Blame::Guest);
-    let component = app.cache.compile(&digest, wasm.clone()).await.map_err(invalid)?;
-    let manifest = component.describe().await.map_err(invalid)?;
-    let manifest = serde_json::to_string(&manifest).map_err(|_| Error::Internal)?;
+    let place = app.uploads.place(&caller.tenant)?;
+    let terms = app.db.upload_terms(&caller.tenant).await?;
+    let bytes_max = usize::try_from(terms.settings.quotas.component_bytes).unwrap_or(usize::MAX);
+    let received = place.receive(request, bytes_max).await?;
+    let digest = received.digest;
+    let wasm = place.check(received, &terms.settings.limits).await?.map_err(invalid)?;
+    let granted = app.db.granted_manifest(&caller.tenant, &digest).await?;
+    let at_hand = granted.is_some() && app.cache.find(&digest).await.is_some();
+    let was_granted = granted.is_some();
+    if !was_granted {
+        room_to_store(&app, &caller, wasm.len()).await?;
+    }
+    let manifest = match granted {
+        Some(manifest) if at_hand => manifest,
+        _ => {
+            let new = New { tenant: caller.tenant.clone(), digest, wasm: wasm.clone(), place };
+            // On a task of its own: a client that goes away is charged all the same.
+            let made = tokio::spawn(make(app.clone(), new, terms)).await;
+            made.unwrap_or_else(|error| {
+                tracing::error!(%error, "an upload failed");
+                Err(Error::Internal)
+            })?
+        }
+    };
     let deployment = Deployment {
         tenant: &caller.tenant,
         agent: &agent,
         digest,
-        wasm: &wasm,
+        wasm: if was_granted { None } else { Some(&wasm) },
         manifest: &manifest,
         actor: caller.actor(),
     };
@@ -108,11 +127,61 @@ async fn upload(
     })
 }
 
+/// A component that has been checked, and is to be compiled.
+struct New {
+    tenant: String,
+    digest: Digest,
+    wasm: Arc<[u8]>,
+    /// Held until it is compiled.
+    place: Place,
+}
+
+/// Compiles a component as if nobody had ever uploaded it, has it describe itself, and charges the tenant for both.
+/// Returns its manifest.
+async fn make(app: App, new: New, terms: UploadTerms) -> Result<String> {
+    if let Some(retry_after) = terms.wait() {
+        let quota = terms.settings.quotas.compile_seconds_per_hour;
+        let message = format!(
+            "the quota `compile_seconds_per_hour` of {quota} s of CPU time is used up; try again in {} s",
+            retry_after.as_secs()
+        );
+        return Err(Error::TooManyRequests { code: "quota_exceeded", message, retry_after });
+    }
+    let compiled = app.cache.compile_anew(&new.tenant, &new.digest, new.wasm).await;
+    let (described, cpu) = match &compiled.made {
+        Ok(component) => component.describe_metered().await,
+        Err(_) => (Err(Invalid::NotDescribed("it is not compiled".into())), Duration::ZERO),
+    };
+    app.db.charge_compiling(&new.tenant, compiled.cpu + cpu).await?;
+    drop(new.place);
+    compiled.made.map_err(|why| match why {
+        Uncompiled::Invalid(why) => invalid(why),
+        Uncompiled::Busy(retry_after) => {
+            Error::TooManyRequests { code: "rate_limited", message: why.to_string(), retry_after }
+        }
+        Uncompiled::Host(error) => {
+            tracing::error!(%error, "a compiler could not be started");
+            Error::NoCompiler
+        }
+    })?;
+    serde_json::to_string(&described.map_err(invalid)?).map_err(|_| Error::Internal)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn invalid(why: Invalid) -> Error {
+    Error::Unprocessable(why.code(), why.to_string(), Blame::Guest)
+}
+
+/// Fails with 429 if so many bytes would be more than the tenant may keep.
+async fn room_to_store(app: &App, caller: &Caller, bytes: usize) -> Result<()> {
+    let room = app.db.room_to_store(&caller.tenant, bytes, &caller.settings.quotas).await?;
+    room.map_err(|full| Error::full(&full, FULL_RETRY_AFTER))
+}
+
 /// The active version of every agent, by name.
 #[utoipa::path(get, path = "/v1/agents", params(Paging),
     responses((status = 200, body = Versions), (status = "4XX", body = ErrorBody)))]
 async fn list(State(app): State<App>, caller: Caller, Query(paging): Query<Paging>) -> Result<Json<Versions>> {
-    caller.may(Action::SeeAgents)?;
     let after = paging.after.as_deref();
     if after.is_some_and(|after| !is_name(after)) {
         return Err(bad_cursor());
@@ -124,7 +193,6 @@ async fn list(State(app): State<App>, caller: Caller, Query(paging): Query<Pagin
 #[utoipa::path(get, path = "/v1/agents/{agent}", params(("agent" = String, Path)),
     responses((status = 200, body = Version), (status = "4XX", body = ErrorBody)))]
 async fn show(State(app): State<App>, caller: Caller, Path(agent): Path<String>) -> Result<Json<Version>> {
-    caller.may(Action::SeeAgents)?;
     find(&app, &caller, &agent, None).await
 }
 
@@ -137,7 +205,6 @@ async fn versions(
     Path(agent): Path<String>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Versions>> {
-    caller.may(Action::SeeAgents)?;
     let _ = find(&app, &caller, &agent, None).await?;
     let before = paging.after.map(|after| after.parse().map_err(|_| bad_cursor())).transpose()?;
     page(app.db.list_versions(&caller.tenant, &agent, before, limit(paging.limit)?).await?)
@@ -152,7 +219,6 @@ async fn activate(
     caller: Caller,
     Path((agent, version)): Path<(String, String)>,
 ) -> Result<Json<Version>> {
-    caller.may(Action::Deploy)?;
     let number: i32 = version.parse().unwrap_or(0);
     if !is_name(&agent) || !app.db.activate(&caller.tenant, &agent, number, &caller.actor()).await? {
         let _ = find(&app, &caller, &agent, None).await?;

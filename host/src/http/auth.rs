@@ -12,18 +12,18 @@ use chrono::{DateTime, Utc};
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 
-use super::App;
 use super::error::{Error, Result};
+use super::{App, access};
 use crate::api_key::{self, Action, ApiKey, Role};
 use crate::audit::{Actor, Who};
-use crate::db::tenants::{Key, NewKey};
+use crate::db::keys::{Key, KeyCheck, NewKey};
 use crate::db::{self, Db};
 use crate::limits::Settings;
 use crate::peer::Address;
 use crate::random;
 
-/// How long a key that was found good is taken to be good without a look. A key that is revoked on another host is
-/// refused here after this time.
+/// How long a key that was found good is taken to be good without a look. A key that is revoked, or whose tenant is
+/// suspended, on another host is refused here after this time.
 const TRUST: Duration = Duration::from_millis(500);
 
 /// How many keys are remembered.
@@ -41,9 +41,21 @@ impl GoodKeys {
         Self(Arc::new(Mutex::new(LruCache::new(KEYS_REMEMBERED))))
     }
 
-    /// Looks each key up again. Call it when one was revoked.
+    /// Looks each key up again. Call it when one was revoked, or a tenant was suspended or resumed.
     pub(super) fn forget(&self) {
         self.lock().clear();
+    }
+
+    fn get(&self, digest: &[u8; 32]) -> Option<Caller> {
+        let mut known = self.lock();
+        let (found, caller) = known.get(digest)?;
+        let expired = caller.expires_at.is_some_and(|expires_at| expires_at <= Utc::now());
+        (found.elapsed() < TRUST && !expired).then(|| caller.clone())
+    }
+
+    /// Whether it was good at some time.
+    fn knows(&self, digest: &[u8; 32]) -> bool {
+        self.lock().contains(digest)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -51,19 +63,22 @@ impl GoodKeys {
     }
 }
 
-/// The tenant, the key and the role behind a request. Which action it may do is for the handler to ask.
+/// The tenant, the key and the role behind a request. That the role may do what the route is for has been checked.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) tenant: String,
     pub(super) key_id: String,
     /// The name of the key.
     pub(super) name: String,
+    /// What is set for the tenant: its limits and quotas.
+    pub(super) settings: Arc<Settings>,
+    pub(super) role: Role,
+    is_suspended: bool,
     /// Where this request comes from.
     from: Option<IpAddr>,
-    role: Role,
     expires_at: Option<DateTime<Utc>>,
-    /// Of its tenant.
-    settings: Arc<Settings>,
+    /// SHA-256 of the key's text.
+    digest: [u8; 32],
 }
 
 impl Caller {
@@ -74,44 +89,98 @@ impl Caller {
 
     /// How the audit log and the rows name who does something.
     pub(super) fn actor(&self) -> Actor<'_> {
-        Actor { who: Who::Key(&self.key_id), name: Some(&self.name), from: self.from }
-    }
-
-    /// The bearer of this key, who sends a request from this address.
-    pub(super) async fn of_key(app: &App, text: &str, from: Option<IpAddr>) -> Result<Self> {
-        let digest = Sha256::digest(text).into();
-        let known = app.good_keys.lock().get(&digest).cloned();
-        if known.is_none() {
-            // Whose key was good before is looked at, however often others fail at the same address.
-            app.strangers.admit(from)?;
-        }
-        let caller = match known {
-            Some((found, caller)) if found.elapsed() < TRUST && caller.is_in_force() => Self { from, ..caller },
-            _ => failures_of(app, from, Self::look_up(app, text, digest, from).await)?,
+        let who = match self.role {
+            Role::Host => Who::HostKey(&self.key_id),
+            _ => Who::Key(&self.key_id),
         };
-        app.requests.count(&caller.tenant, &caller.settings.quotas)?;
+        Actor { who, name: Some(&self.name), from: self.from }
+    }
+
+    /// The bearer of this key, who may do what the request is for.
+    pub(super) async fn of_key(app: &App, text: &str, parts: &Parts) -> Result<Self> {
+        let (digest, from) = (Sha256::digest(text).into(), peer(&parts.extensions));
+        let caller = match app.good_keys.get(&digest) {
+            Some(caller) => caller,
+            None => {
+                // Whose key was good before is looked at, however often others fail at the same address.
+                if !app.good_keys.knows(&digest) {
+                    app.strangers.admit(from)?;
+                }
+                failures_of(app, from, prove(app, text, digest).await)?
+            }
+        };
+        count(app, &caller)?;
+        let caller = Self { from, ..caller.served()? };
+        caller.may(access::action(parts)?)?;
         Ok(caller)
     }
 
-    fn is_in_force(&self) -> bool {
-        self.expires_at.is_none_or(|expires_at| expires_at > Utc::now())
+    /// Fails unless the key is in force still, and its tenant served. For requests that last.
+    pub(super) async fn look_again(&self, app: &App) -> Result<()> {
+        let caller = match app.good_keys.get(&self.digest) {
+            Some(caller) => caller,
+            // Its secret was the right one, and is the same for ever.
+            None => look_up(app, (&self.tenant, &self.key_id), self.digest, |_| true).await?,
+        };
+        caller.served().map(drop)
     }
 
-    async fn look_up(app: &App, text: &str, digest: [u8; 32], from: Option<IpAddr>) -> Result<Self> {
-        let asked = Instant::now();
-        let key = ApiKey::parse(text).ok_or(Error::Unauthenticated)?;
-        let check = app.db.find_key(key.tenant, key.id).await?.ok_or(Error::Unauthenticated)?;
-        if !key.has_secret(&check.secret_sha256) {
-            return Err(Error::Unauthenticated);
-        }
-        let role = Role::from_name(&check.role).ok_or(Error::Internal)?;
-        let (tenant, key_id) = (key.tenant.into(), key.id.into());
-        let (name, expires_at, settings) = (check.name, check.expires_at, Arc::default());
-        let caller = Self { tenant, key_id, name, from, role, expires_at, settings };
-        // As old as the question, not as the answer: a key may have been revoked in between.
-        app.good_keys.lock().put(digest, (asked, caller.clone()));
-        Ok(caller)
+    fn served(self) -> Result<Self> {
+        if self.is_suspended { Err(Error::suspended()) } else { Ok(self) }
     }
+}
+
+/// The bearer of this key, if it is one and in force.
+async fn prove(app: &App, text: &str, digest: [u8; 32]) -> Result<Caller> {
+    let key = ApiKey::parse(text).ok_or(Error::Unauthenticated)?;
+    look_up(app, (key.tenant, key.id), digest, |check| key.has_secret(&check.secret_sha256)).await
+}
+
+/// Counts a request. Fails with 429 if its tenant sends more than its quota.
+fn count(app: &App, caller: &Caller) -> Result<()> {
+    let per_second = caller.settings.quotas.requests_per_second;
+    app.requests.take(&caller.tenant, per_second, Instant::now()).map_err(|retry_after| {
+        let message = format!(
+            "this tenant sends more than {per_second} requests a second, its quota `requests_per_second`; try again after \
+             as many seconds as `Retry-After` says"
+        );
+        Error::TooManyRequests { code: "rate_limited", message, retry_after }
+    })
+}
+
+/// Finds the key of this tenant and id in the database, and remembers it if it is in force and `fits`.
+async fn look_up(
+    app: &App,
+    (tenant, key_id): (&str, &str),
+    digest: [u8; 32],
+    fits: impl FnOnce(&KeyCheck) -> bool,
+) -> Result<Caller> {
+    let asked = Instant::now();
+    let check = app.db.find_key(tenant, key_id).await?.filter(fits).ok_or(Error::Unauthenticated)?;
+    let caller = Caller {
+        tenant: tenant.into(),
+        key_id: key_id.into(),
+        settings: Arc::new(settings(tenant, &check.limits)),
+        role: Role::from_name(&check.role).ok_or(Error::Internal)?,
+        is_suspended: check.is_suspended,
+        name: check.name,
+        from: None,
+        expires_at: check.expires_at,
+        digest,
+    };
+    app.key_uses.note(tenant, key_id);
+    // As old as the question, not as the answer: a key may have been revoked in between.
+    app.good_keys.lock().put(digest, (asked, caller.clone()));
+    Ok(caller)
+}
+
+/// What is set for a tenant. A row that this version cannot read must not keep it from being served.
+fn settings(tenant: &str, limits: &str) -> Settings {
+    let parsed = serde_json::from_str(limits).map_err(|why| why.to_string());
+    parsed.and_then(|limits| Settings::parse(&limits).map_err(|why| why.to_string())).unwrap_or_else(|why| {
+        tracing::error!(tenant.id = tenant, why, "the limits of a tenant cannot be read; it has the defaults");
+        Settings::default()
+    })
 }
 
 impl FromRequestParts<App> for Caller {
@@ -121,7 +190,7 @@ impl FromRequestParts<App> for Caller {
         let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
         let (Some(header), None) = (headers.next(), headers.next()) else { return Err(Error::Unauthenticated) };
         let key = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        Self::of_key(app, key.ok_or(Error::Unauthenticated)?, peer(&parts.extensions)).await
+        Self::of_key(app, key.ok_or(Error::Unauthenticated)?, parts).await
     }
 }
 

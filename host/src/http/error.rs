@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::URI_BYTES_MAX;
 use super::extract::Json;
 use super::listen::{HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::bucket::Wait;
 use crate::db;
+use crate::db::usage::Full;
 use crate::execution::Blame;
-use crate::rate::Wait;
 
 /// Every way in which a request can fail.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub(super) enum Error {
     InvalidSignature,
     /// 403: the role may not.
     Forbidden(&'static str),
-    /// 403: a pause asks others.
-    NotAsked(&'static str, &'static str),
+    /// 403, whatever the role.
+    Denied(&'static str, &'static str),
     /// 404.
     NotFound(&'static str, String),
     /// 405.
@@ -45,7 +46,7 @@ pub(super) enum Error {
     UnsupportedMediaType(&'static str),
     /// 422.
     Unprocessable(&'static str, String, Blame),
-    /// 429: later it may be taken.
+    /// 429: too much at once, or of a quota.
     TooManyRequests { code: &'static str, message: String, retry_after: Duration },
     /// 431.
     HeadersTooLarge,
@@ -53,6 +54,8 @@ pub(super) enum Error {
     Internal,
     /// 503. The database cannot be reached.
     Unavailable,
+    /// 503. No compiler could be started.
+    NoCompiler,
 }
 
 /// What stands beside an error in its body: a name and a value.
@@ -112,6 +115,18 @@ impl Error {
         Self::NotFound("pause_not_found", why.into())
     }
 
+    pub(super) fn no_tenant() -> Self {
+        Self::NotFound("tenant_not_found", "there is no tenant of this name; GET /v1/tenants lists them".into())
+    }
+
+    pub(super) fn suspended() -> Self {
+        Self::Denied(
+            "tenant_suspended",
+            "the tenant is suspended: ask whoever runs the host; until it is resumed, nothing of it is served, and \
+                               nothing of it runs",
+        )
+    }
+
     pub(super) fn no_agent(agent: &str) -> Self {
         Self::NotFound("agent_not_found", format!("there is no agent {agent:?}; GET /v1/agents lists yours"))
     }
@@ -121,17 +136,23 @@ impl Error {
         Self::Conflict("endpoint_disabled", why.into(), None)
     }
 
+    /// A quota of the tenant that leaves no room.
+    pub(super) fn full(full: &Full, retry_after: Duration) -> Self {
+        let message = format!("{full}; end or wait for what uses it, or ask whoever runs the hosts for more");
+        Self::TooManyRequests { code: "quota_exceeded", message, retry_after }
+    }
+
     /// Its status and its body, for where no handler is.
     pub(super) fn written(self) -> (StatusCode, String) {
         let (status, code, message, blame, _) = self.parts();
         (status, shape(code, &message, blame).to_string())
     }
 
-    /// When to try again, in whole seconds.
-    fn retry_after(&self) -> Option<u64> {
+    /// When it may be worth trying again.
+    fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TooManyRequests { retry_after, .. } => Some(retry_after.as_millis().div_ceil(1_000).max(1) as u64),
-            Self::Unavailable => Some(1),
+            Self::TooManyRequests { retry_after, .. } => Some(*retry_after),
+            Self::Unavailable | Self::NoCompiler => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
@@ -153,7 +174,7 @@ impl Error {
                 let message = format!("a key of the role `{role}` may not do this; see the table in docs/api.md");
                 client(StatusCode::FORBIDDEN, "forbidden", message)
             }
-            Self::NotAsked(code, message) => client(StatusCode::FORBIDDEN, code, message.into()),
+            Self::Denied(code, message) => client(StatusCode::FORBIDDEN, code, message.into()),
             Self::NotFound(code, message) => client(StatusCode::NOT_FOUND, code, message),
             Self::MethodNotAllowed => {
                 let message = "this route does not take this method; see /openapi.json";
@@ -195,6 +216,10 @@ impl Error {
                 let message = "the database cannot be reached at the moment; try again";
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", message.into(), Blame::Host, None)
             }
+            Self::NoCompiler => {
+                let message = "the component cannot be compiled at the moment; try again";
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", message.into(), Blame::Host, None)
+            }
         }
     }
 }
@@ -221,8 +246,10 @@ pub(super) fn respond(error: Error, shape: impl FnOnce(&'static str, String, Bla
     if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if let Some(seconds) = retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    if let Some(after) = retry_after {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64));
     }
     response
 }

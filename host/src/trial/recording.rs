@@ -7,11 +7,12 @@ use serde_json::value::RawValue;
 
 use crate::execution::{ASKS_MAX, Blame, Failure, JSON_BYTES_MAX, hex};
 use crate::journal::{Answer, Ask, Entry, Millis};
+use crate::limits::Limits;
 
 /// What the file says that it is. Another form will have another number.
 pub const FORMAT: &str = "countersign-journal/1";
 
-/// Largest file that is read, in bytes. A journal of `JOURNAL_BYTES_MAX` takes less, laid out for people.
+/// Largest file that is read, in bytes. The largest journal takes less, laid out for people.
 pub const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// One execution: what it was started with, what it asked and was told, and how it ended.
@@ -27,6 +28,8 @@ pub struct Recording {
     pub seed: [u8; 32],
     pub started: Millis,
     pub execution_id: String,
+    /// What it was started with; none: the defaults.
+    pub limits: Option<Limits>,
     pub entries: Vec<Entry>,
     /// None: it has not ended, or was cancelled.
     pub end: Option<Result<String, Failure>>,
@@ -43,6 +46,8 @@ struct File<E> {
     seed: String,
     started: DateTime<Utc>,
     execution_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limits: Option<Limits>,
     entries: Vec<E>,
     end: Option<End>,
 }
@@ -99,6 +104,7 @@ impl Recording {
             seed: seed(&file.seed).ok_or("`seed` must be 64 hexadecimal digits")?,
             started: millis(file.started).ok_or("`started` is before 1970")?,
             execution_id: file.execution_id,
+            limits: file.limits,
             entries: entries(&file.entries)?,
             end: file.end.map(|end| match end {
                 End::Result(result) => Ok(result.get().to_owned()),
@@ -139,6 +145,7 @@ impl Recording {
             seed: hex(&self.seed),
             started: time(self.started)?,
             execution_id: self.execution_id.clone(),
+            limits: self.limits.clone(),
             entries: lines.collect::<serde_json::Result<Vec<Line<Ask>>>>()?,
             end,
         };
@@ -217,6 +224,7 @@ mod tests {
             seed: [0xab; 32],
             started: 1_767_225_600_001,
             execution_id: "exec_0".into(),
+            limits: Some(Limits { asks: 3, ..Limits::default() }),
             entries: vec![Entry {
                 op: 3,
                 ask: Ask::Ai(prompt).to_text(),

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use super::Worker;
 use super::live::{Live, Next};
+use super::room::{Newcomer, Place};
 use crate::crash;
 use crate::db;
 use crate::db::claims::{Claim, Fenced};
 use crate::db::logs::LogLine;
 use crate::db::outcomes::Outcome;
-use crate::execution::{Failure, JOURNAL_BYTES_MAX};
+use crate::execution::Failure;
 use crate::guest::{Call, Component, Guest, State, Stream};
 use crate::journal::Entry;
+use crate::limits::Limits;
 use crate::link::redact;
 
 /// How an attempt ended.
@@ -20,8 +22,10 @@ pub(super) enum End {
     Suspended,
     /// It has its outcome.
     Settled,
-    /// It is not ours any more.
+    /// It is not ours any more, or must not be.
     Lost,
+    /// There is no room for it, which has grown beyond what was expected of it.
+    Evicted,
 }
 
 impl End {
@@ -30,6 +34,7 @@ impl End {
             Self::Suspended => "suspended",
             Self::Settled => "settled",
             Self::Lost => "lost",
+            Self::Evicted => "evicted",
         }
     }
 }
@@ -42,7 +47,7 @@ pub(super) enum Error {
     #[error("the component of version {0} is not in the database")]
     NoComponent(i32),
     #[error("the component could not be made ready: {0}")]
-    Component(#[from] crate::guest::Invalid),
+    Component(#[from] crate::guest::Uncompiled),
     #[error("the host that drove it vanished")]
     Vanished,
     #[error("the answer to ask {0} does not fit it")]
@@ -53,14 +58,37 @@ pub(super) enum Error {
 ///
 /// No transaction is open while the guest runs or a model answers.
 pub(super) async fn drive(worker: &Worker, claim: &Claim) -> Result<End, Error> {
-    let mut guest = start(worker, claim, &component(worker, claim).await?);
+    let component = component(worker, claim).await?;
+    let newcomer = Newcomer {
+        tenant: &claim.tenant,
+        execution: &claim.execution,
+        digest: &claim.digest,
+        at_start: component.memory_at_start(),
+    };
+    match worker.room.enter(newcomer).await {
+        Ok(place) => tokio::select! {
+            end = drive_instance(worker, claim, &component, &place) => end,
+            () = place.evicted() => Ok(End::Evicted),
+        },
+        Err(too_large) => {
+            let failure = Failure::host("memory_limit", too_large.to_string());
+            settle(worker, claim, &Outcome::Failed(failure)).await
+        }
+    }
+}
+
+async fn drive_instance(worker: &Worker, claim: &Claim, component: &Component, place: &Place) -> Result<End, Error> {
+    let limits = worker.db.limits(&claim.tenant, claim.limit_set).await?;
+    let mut guest = start(claim, &limits, component);
+    place.is_of(guest.memory());
     // The first slice needs nothing of the journal, and is done before that is read.
     let (journal, unread, ()) =
         tokio::join!(worker.db.journal(&claim.tenant, &claim.execution), worker.db.unread(claim), guest.run_slice());
     let journal = journal?;
-    let mut live = Live::new(worker, claim, unread?);
+    let mut live = Live::new(worker, claim, &limits, unread?);
     live.note(&mut guest);
-    let mut attempt = Attempt { worker, claim, guest, seq: 0, live_from: journal.len(), journal_bytes: 0 };
+    let live_from = journal.len();
+    let mut attempt = Attempt { worker, claim, limits: &limits, guest, seq: 0, live_from, journal_bytes: 0 };
 
     for entry in &journal {
         // By a limit that it reached earlier this time; what it asked is not to blame.
@@ -75,7 +103,7 @@ pub(super) async fn drive(worker: &Worker, claim: &Claim) -> Result<End, Error> 
         // What was printed in a slice whose end is in the journal has been kept.
         attempt.guest.take_log();
         attempt.seq += 1;
-        attempt.journal_bytes += entry.ask.len() + entry.answer.to_text().len();
+        attempt.journal_bytes += entry.bytes();
         attempt.guest.run_slice().await;
         live.note(&mut attempt.guest);
     }
@@ -106,25 +134,26 @@ async fn component(worker: &Worker, claim: &Claim) -> Result<Component, Error> {
     }
     let wasm = worker.db.component_bytes(&claim.tenant, &claim.digest).await?;
     let wasm: Arc<[u8]> = wasm.ok_or(Error::NoComponent(claim.version))?.into();
-    Ok(worker.cache.compile(&claim.digest, wasm).await?)
+    Ok(worker.cache.compile_for(&claim.tenant, &claim.digest, wasm).await?)
 }
 
-fn start(worker: &Worker, claim: &Claim, component: &Component) -> Guest {
+fn start(claim: &Claim, limits: &Limits, component: &Component) -> Guest {
     let call = Call {
         execution_id: claim.execution.clone(),
         function: claim.function.clone(),
         input: claim.input.clone(),
         seed: claim.seed,
         started: claim.started,
-        limits: worker.limits.clone(),
+        limits: limits.clone(),
         is_replay: claim.entries > 0,
     };
-    Guest::start(component, call)
+    Guest::start_of(&claim.tenant, component, call)
 }
 
 struct Attempt<'a> {
     worker: &'a Worker,
     claim: &'a Claim,
+    limits: &'a Limits,
     guest: Guest,
     /// How many entries have been delivered.
     seq: usize,
@@ -151,10 +180,10 @@ impl Attempt<'_> {
             };
             let Some(ask) = live.text_of(op) else { continue };
             let entry = Entry { op, ask, answer, at: self.claim.now().max(self.guest.now()) };
-            self.journal_bytes += entry.ask.len() + entry.answer.to_text().len();
-            if self.journal_bytes > JOURNAL_BYTES_MAX {
-                let outcome = Outcome::Failed(Failure::journal_too_large());
-                return settle(self.worker, self.claim, &outcome).await;
+            let bytes = entry.bytes();
+            self.journal_bytes += bytes;
+            if let Some(failure) = self.limits.journal_failure(bytes, self.journal_bytes) {
+                return settle(self.worker, self.claim, &Outcome::Failed(failure)).await;
             }
             crash::point("before_append");
             if let Err(Fenced) = self.worker.db.append(self.claim, self.seq, &entry).await? {
@@ -192,6 +221,6 @@ impl Attempt<'_> {
         if lines.is_empty() {
             return Ok(Ok(()));
         }
-        Ok(self.worker.db.append_logs(self.claim, &lines).await?)
+        Ok(self.worker.db.append_logs(self.claim, &lines, self.limits.log_bytes).await?)
     }
 }

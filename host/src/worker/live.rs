@@ -14,12 +14,13 @@ use crate::db::bell::Ear;
 use crate::db::claims::{Claim, Fenced};
 use crate::db::outcomes::{Suspended, Suspension};
 use crate::db::pauses::NewPause;
-use crate::effects::call::{self, Begun};
+use crate::effects::call::{Begun, Caller};
 use crate::effects::deadline;
 use crate::effects::pause::{self, Numbering};
 use crate::execution::{child_id, is_approval_request_id};
 use crate::guest::{Guest, OpenAsk};
 use crate::journal::{AiError, Answer, Ask, Millis, PauseError, Review};
+use crate::limits::Limits;
 use crate::link::LIFE_MS_MAX;
 
 /// A wait that is over this soon is waited for with the instance in memory: suspending would take as long.
@@ -40,6 +41,7 @@ pub(super) enum Next {
 pub(super) struct Live<'a> {
     worker: &'a Worker,
     claim: &'a Claim,
+    limits: &'a Limits,
     open: BTreeMap<u64, (OpenAsk, Wait)>,
     models: JoinSet<(u64, Answer)>,
     numbering: Numbering,
@@ -59,14 +61,15 @@ pub(super) struct Live<'a> {
 
 impl<'a> Live<'a> {
     /// Knows the answers that are in the database, but not in the journal.
-    pub(super) fn new(worker: &'a Worker, claim: &'a Claim, mut unread: Vec<Arrived>) -> Self {
+    pub(super) fn new(worker: &'a Worker, claim: &'a Claim, limits: &'a Limits, mut unread: Vec<Arrived>) -> Self {
         unread.sort_by_key(|arrived| arrived.at);
         Self {
             worker,
             claim,
+            limits,
             open: BTreeMap::new(),
             models: JoinSet::new(),
-            numbering: Numbering::default(),
+            numbering: Numbering::new(limits.pauses),
             ids: HashMap::new(),
             unopened: vec![],
             closed_pauses: BTreeSet::new(),
@@ -99,10 +102,23 @@ impl<'a> Live<'a> {
             }
         }
         for fresh in guest.take_fresh() {
-            if let Ask::Pause(request) = &*fresh.ask {
-                self.ids.insert(fresh.op, self.numbering.id(fresh.op, &request.approval_request_id));
+            let wait = self.count(&fresh).map_or_else(|why| Wait::Known(Answer::Review(Err(why))), |()| Wait::New);
+            self.open.insert(fresh.op, (fresh, wait));
+        }
+    }
+
+    /// Gives a pause that is asked for its id, and counts it, as one that is waited for; or says why it is one too many.
+    fn count(&mut self, fresh: &OpenAsk) -> Result<(), PauseError> {
+        match &*fresh.ask {
+            Ask::Pause(request) => {
+                let id = self.numbering.id(fresh.op, &request.approval_request_id);
+                self.ids.insert(fresh.op, id.clone());
+                self.numbering.count(&id)
             }
-            self.open.insert(fresh.op, (fresh, Wait::New));
+            Ask::WaitForResume { approval_request_id, .. } if is_approval_request_id(approval_request_id) => {
+                self.numbering.count(approval_request_id)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -167,7 +183,7 @@ impl<'a> Live<'a> {
                 Ask::Ai(_) => self.ask_model(&open),
                 Ask::Pause(_) => self.start_pause(&open).await?,
                 Ask::WaitForResume { approval_request_id, timeout_ms } => {
-                    match pause::plan_wait(open.op, approval_request_id, open.asked_at) {
+                    match self.plan_wait(&open, approval_request_id).await? {
                         Ok(pause) => {
                             // It may have been decided, and that decision be in the journal for another ask.
                             self.look = true;
@@ -180,7 +196,7 @@ impl<'a> Live<'a> {
                 }
                 Ask::Call { target, input } => {
                     crash::point("before_call");
-                    match call::begin(&self.worker.db, self.claim, open.op, target, input).await? {
+                    match self.caller().begin(open.op, target, input).await? {
                         Ok(Begun::Runs(child)) => {
                             crash::point("after_call");
                             // It may have finished before this attempt; `unread` does not know of calls.
@@ -208,10 +224,34 @@ impl<'a> Live<'a> {
             Ok(pause) => pause,
             Err(why) => return Ok(refused(why)),
         };
-        Ok(match self.worker.db.cannot_be_asked(self.claim, &pause).await? {
-            Some(why) => refused(PauseError::InvalidRequest(why)),
-            None => self.plan_decision(pause),
+        if let Some(why) = self.worker.db.cannot_be_asked(self.claim, &pause).await? {
+            return Ok(refused(PauseError::InvalidRequest(why)));
+        }
+        Ok(match self.has_room(&pause).await? {
+            Ok(()) => self.plan_decision(pause),
+            Err(why) => refused(why),
         })
+    }
+
+    async fn plan_wait(&self, open: &OpenAsk, id: &str) -> Result<Result<NewPause, PauseError>, Error> {
+        let pause = match pause::plan_wait(open.op, id, open.asked_at) {
+            Ok(pause) => pause,
+            Err(why) => return Ok(Err(why)),
+        };
+        Ok(self.has_room(&pause).await?.map(|()| pause))
+    }
+
+    /// Whether the tenant may have one more pause open.
+    async fn has_room(&self, pause: &NewPause) -> Result<Result<(), PauseError>, Error> {
+        if self.unopened.iter().any(|planned| planned.approval_request_id == pause.approval_request_id) {
+            return Ok(Ok(()));
+        }
+        let room = self.worker.db.room_to_pause(self.claim, self.unopened.len(), pause).await?;
+        Ok(room.map_err(|full| PauseError::InvalidRequest(full.to_string())))
+    }
+
+    fn caller(&self) -> Caller<'a> {
+        Caller { db: &self.worker.db, claim: self.claim, limits: self.limits, starts: &self.worker.starts }
     }
 
     /// A link for a reviewer. Not looked up is whether the pause will ever be: an agent may ask for it before.

@@ -109,18 +109,18 @@ fn replay_says_what_is_no_journal() {
 #[test]
 fn a_long_journal_is_written_read_and_replayed() {
     let desk = Desk::new();
-    let said = desk.run(&["try", "testbed.wasm", "--function", "ticks", "--input", "{\"n\":20000}"]);
-    assert_eq!(said.expect(0).json()["n"], 20_000);
+    let said = desk.run(&["try", "testbed.wasm", "--function", "ticks", "--input", "{\"n\":9000}"]);
+    assert_eq!(said.expect(0).json()["n"], 9_000);
     let said = desk.run(&["replay", "testbed.journal.json", "--component", "testbed.wasm"]);
-    assert!(said.expect(0).out.starts_with("replays 20000 entries; then it returned"), "{}", said.out);
+    assert!(said.expect(0).out.starts_with("replays 9000 entries; then it returned"), "{}", said.out);
 }
 
 #[test]
 fn a_journal_that_outgrows_a_hosts_bound_ends_the_trial_as_on_a_host() {
     let desk = Desk::new();
-    let answers: Vec<String> = (0..80).map(|_| "x".repeat(1_000_000)).collect();
-    let said = desk.testbed("many_ai", &json!({"n": 80}), &json!(answers));
-    said.complains(1, &["the journal would have more than 67108864 bytes (too_large)"]);
+    let answers: Vec<String> = (0..40).map(|_| "x".repeat(1_000_000)).collect();
+    let said = desk.testbed("many_ai", &json!({"n": 40}), &json!(answers));
+    said.complains(1, &["the journal would have ", "at most 33554432 (limit `journal_bytes`) (journal_limit)"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use crate::cli::client::{Client, segment};
 use crate::cli::failure::Failure;
 use crate::cli::time;
 use crate::execution;
+use crate::limits::Limits;
 use crate::trial::recording::{self, Recording};
 
 /// Downloads an execution and its journal.
@@ -15,7 +16,7 @@ pub(super) async fn recording(client: &Client, id: &str) -> Result<Recording, Fa
     let path = format!("/v1/executions/{}", segment(id));
     // Before its journal: if it has finished, the journal has all of it.
     let execution: Execution = client.get(&path).await?.parse()?;
-    let seed = seed(client, &path).await?;
+    let (seed, limits) = beside_journal(client, &path).await?;
     let (lines, _) = client.list(&format!("{path}/journal")).await?.items::<Box<RawValue>>()?;
     let unreadable = |why: String| Failure::Failed(format!("the journal of {id}: {why}"));
     let entries = recording::entries(&lines).map_err(unreadable)?;
@@ -32,20 +33,22 @@ pub(super) async fn recording(client: &Client, id: &str) -> Result<Recording, Fa
         seed,
         started: started.ok_or_else(|| unreadable("the host does not say when it started".into()))?,
         execution_id: execution.id,
+        limits,
         entries,
         end,
     })
 }
 
-/// It stands beside the journal.
-async fn seed(client: &Client, path: &str) -> Result<[u8; 32], Failure> {
+/// The seed of an execution and its limits, which stand beside the journal.
+async fn beside_journal(client: &Client, path: &str) -> Result<([u8; 32], Option<Limits>), Failure> {
     #[derive(Deserialize)]
     struct Page {
         seed: Option<String>,
+        limits: Option<Limits>,
     }
     let page: Page = client.get(&format!("{path}/journal?limit=1")).await?.parse()?;
-    let seed = page.seed.as_deref().and_then(recording::seed);
-    seed.ok_or_else(|| Failure::Failed("the host does not tell the execution's seed; it is an older version".into()))
+    let older = || Failure::Failed("the host does not tell the execution's seed; it is an older version".into());
+    Ok((page.seed.as_deref().and_then(recording::seed).ok_or_else(older)?, page.limits))
 }
 
 /// What its version was made of. Versions never go.

@@ -13,7 +13,7 @@ use crate::cli::local::Local;
 use crate::cli::run::read_json;
 use crate::cli::time;
 use crate::execution::{JSON_BYTES_MAX, is_execution_id};
-use crate::guest::{Call, Function, Limits, Manifest};
+use crate::guest::{Call, Function, Manifest};
 use crate::journal::Entry;
 use crate::random;
 use crate::schema::Schema;
@@ -101,6 +101,7 @@ pub(super) fn start(args: &TryArgs, given: Option<&Recording>, local: &Local) ->
             .or(given.map(|given| given.started))
             .unwrap_or_else(|| time::now().unsigned_abs()),
         execution_id: execution_id.unwrap_or_else(random::execution_id),
+        limits: given.and_then(|given| given.limits.clone()),
         entries: vec![],
         end: None,
     })
@@ -114,7 +115,7 @@ pub(crate) fn call(recording: &Recording, is_replay: bool) -> Call {
         input: recording.input.clone(),
         seed: recording.seed,
         started: recording.started,
-        limits: Limits::default(),
+        limits: recording.limits.clone().unwrap_or_default(),
         is_replay,
     }
 }
@@ -233,6 +234,7 @@ mod tests {
             seed: [0; 32],
             started: 0,
             execution_id: random::execution_id(),
+            limits: None,
             entries: vec![],
             end: None,
         }

@@ -24,6 +24,7 @@ struct Count {
 pub(crate) async fn measure() {
     let (database, model) = (Database::new().await, Model::start().await);
     let host = Host::start_with(&database, &model, &[("COUNTERSIGN_LOG", "info")]).await;
+    crate::lift_quotas(&database).await;
     let other = Host::start_with(&database, &model, &[("COUNTERSIGN_LOG", "info")]).await;
     let (api, second) = (host.api(), other.api());
     api.deploy("testbed", guest("testbed")).await;

@@ -15,6 +15,7 @@ const BATCH: i64 = 500;
 pub(crate) async fn measure() {
     let (database, model) = (Database::new().await, Model::start().await);
     let host = Host::start_with(&database, &model, &[("COUNTERSIGN_LOG", "info")]).await;
+    crate::lift_quotas(&database).await;
     let api = host.api();
     api.deploy("testbed", guest("testbed")).await;
     let id = api.start("testbed.pause_once", &json!({"expires_in_ms": 24 * 3_600 * 1_000})).await;

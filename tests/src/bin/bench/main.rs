@@ -1,5 +1,5 @@
 //! Measures, and prints medians and ratios: `make bench`, or the binary with `replay`, `languages`, `resume`, `paused`,
-//! `decisions`, `contested`, `expiry` or `outbox`.
+//! `decisions`, `contested`, `expiry`, `outbox` or `neighbours`.
 //!
 //! Each number is taken beside what it is compared with, in the same run, because machines are noisy.
 
@@ -7,6 +7,7 @@ mod contested;
 mod decisions;
 mod expiry;
 mod languages;
+mod neighbours;
 mod outbox;
 mod paused;
 mod replay;
@@ -50,6 +51,16 @@ async fn main() {
         println!("\n2,000 deliveries of eight tenants to a receiver on this machine");
         outbox::measure().await;
     }
+    if is_wanted("neighbours") {
+        println!("\na tenant beside one that does its worst: start, pause, decision, end");
+        neighbours::measure().await;
+    }
+}
+
+/// Lets the tenant of a host start as fast as it can.
+async fn lift_quotas(database: &countersign_tests::Database) {
+    let lift = "update tenant set limits = '{\"starts_per_second\": 100000, \"requests_per_second\": 100000}'";
+    sqlx::query(lift).execute(&database.pool).await.expect("a tenant's settings");
 }
 
 /// The median and the 95th percentile, in that order.

@@ -18,6 +18,7 @@ const AT_ONCE: usize = 16;
 pub(crate) async fn measure() {
     let (database, model) = (Database::new().await, Model::start().await);
     let host = Host::start_with(&database, &model, &[("COUNTERSIGN_LOG", "info")]).await;
+    crate::lift_quotas(&database).await;
     let api = Arc::new(host.api());
     api.deploy("testbed", guest("testbed")).await;
     let bytes = "select pg_database_size(current_database())";

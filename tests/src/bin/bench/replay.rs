@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use countersign::guest::{Component, Guest};
+use countersign::guest::{Call, Component, Guest};
 use countersign::journal::Entry;
+use countersign::limits::Limits;
 use countersign_tests::drive::{PICKS, call, component, run};
 use serde_json::json;
 
@@ -16,7 +17,7 @@ pub(crate) async fn measure() {
     let mut medians = vec![];
     for steps in [1_000, 10_000, 100_000] {
         let input = json!({"n": steps});
-        let whole = run(&testbed, call("ticks", &input), &[], PICKS[0].1).await.expect("nothing to mismatch");
+        let whole = run(&testbed, ticks(&input), &[], PICKS[0].1).await.expect("nothing to mismatch");
         let mut times = vec![];
         for _ in 0..RUNS {
             times.push(replay(&testbed, &input, &whole.journal).await);
@@ -34,10 +35,16 @@ pub(crate) async fn measure() {
     report("100,000 steps, in units of ten times 10,000", &format!("{ratio:.2}"), "goal: at most 1.3");
 }
 
+/// A call with the limits of whoever may ask most.
+fn ticks(input: &serde_json::Value) -> Call {
+    let limits = Limits { asks: 200_000, journal_bytes: 64 << 20, attempt_cpu_ms: 3_600_000, ..Limits::default() };
+    Call { limits, ..call("ticks", input) }
+}
+
 /// The time of all slices and deliveries; making the instance counts, compiling does not.
 pub(crate) async fn replay(component: &Component, input: &serde_json::Value, journal: &[Entry]) -> Duration {
     let began = Instant::now();
-    let mut guest = Guest::start(component, call("ticks", input));
+    let mut guest = Guest::start(component, ticks(input));
     guest.run_slice().await;
     for (seq, entry) in journal.iter().enumerate() {
         guest.replay(seq, entry).expect("its own journal");

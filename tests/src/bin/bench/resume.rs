@@ -19,6 +19,7 @@ const LEAVE_ALONE: Duration = Duration::from_millis(15);
 pub(crate) async fn measure() {
     let (database, model) = (Database::new().await, Model::start().await);
     let host = Host::start_with(&database, &model, &[("COUNTERSIGN_LOG", "info")]).await;
+    crate::lift_quotas(&database).await;
     let api = host.api();
     api.deploy("testbed", guest("testbed")).await;
     let mut connection = PgConnection::connect(&database.url).await.expect("a connection");

@@ -1,0 +1,122 @@
+//! Executions that others call into being.
+
+use super::claims::{Claim, Fenced, FencedResult};
+use super::{Db, retry};
+use crate::execution::{Target, child_id};
+use crate::limits::Limits;
+
+/// An execution that ask `op` of a claimed one calls for.
+#[derive(Debug)]
+pub struct NewCall<'a> {
+    pub op: u64,
+    pub target: &'a Target,
+    pub version: i32,
+    /// JSON text.
+    pub input: &'a str,
+    pub seed: [u8; 32],
+    /// Under which id its limits are recorded.
+    pub limit_set: i32,
+}
+
+/// What became of a call to another agent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Called {
+    /// It exists: by this call, or by the same one before a crash.
+    Exists,
+    /// All executions below the root together are as many as that may call.
+    TooMany,
+}
+
+/// What both statements below end with: the called execution, from the calling one's row in `held`. What is returned is
+/// whether it was made.
+const MAKE: &str = "made as (
+        insert into execution (tenant_id, execution_id, agent, version, function, input, seed, started_ms, status,
+                               wake_at, parent_id, parent_op, depth, created_by, limit_set_id, root_id)
+        select $1, $4, $5, $6, $7, $8, $9, (extract(epoch from now()) * 1000)::bigint, 'pending', now(), $2, $10,
+               held.depth + 1, 'execution:' || $2, $11, $12
+        from held
+        on conflict do nothing
+        returning 1
+    )
+    select exists (select from made)";
+
+/// A call by the root itself: its row is locked by being counted on.
+const BY_ROOT: &str = "with held as (
+        update execution set children = children + 1
+        where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running' and execution_id = $12
+          and not exists (select from execution c where c.tenant_id = $1 and c.execution_id = $4)
+          and children < coalesce((select (s.limits -> 'children')::bigint from limit_set s
+                                   where s.tenant_id = $1 and s.limit_set_id = execution.limit_set_id), $13)
+        returning depth
+    ), ";
+
+/// A call from further down: the root's row is counted on first, then the calling one's is locked. If the claim is lost in
+/// between, the root has counted one too many.
+const BELOW_ROOT: &str = "with counted as (
+        update execution r set children = children + 1
+        where r.tenant_id = $1 and r.execution_id = $12
+          and not exists (select from execution c where c.tenant_id = $1 and c.execution_id = $4)
+          and exists (select from execution e where e.tenant_id = $1 and e.execution_id = $2 and e.claim_token = $3
+                      and e.status = 'running')
+          and r.children < coalesce((select (s.limits -> 'children')::bigint from limit_set s
+                                     where s.tenant_id = $1 and s.limit_set_id = r.limit_set_id), $13)
+        returning 1
+    ), held as (
+        select e.depth from counted, execution e
+        where e.tenant_id = $1 and e.execution_id = $2 and e.claim_token = $3 and e.status = 'running'
+        for no key update of e
+    ), ";
+
+impl Db {
+    /// Creates the execution that ask `op` of the claimed one calls for, unless it exists already or there are too many.
+    pub async fn call_execution(&self, claim: &Claim, new: &NewCall<'_>) -> FencedResult<Called> {
+        let called = retry(|| self.try_call(claim, new)).await?;
+        self.bell.ring();
+        Ok(called)
+    }
+
+    async fn try_call(&self, claim: &Claim, new: &NewCall<'_>) -> FencedResult<Called> {
+        let child = child_id(&claim.tenant, &claim.execution, new.op);
+        let (root, start) = match &claim.root {
+            Some(root) => (root, BELOW_ROOT),
+            None => (&claim.execution, BY_ROOT),
+        };
+        let made: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("{start}{MAKE}")))
+            .bind(&claim.tenant)
+            .bind(&claim.execution)
+            .bind(claim.token)
+            .bind(&child)
+            .bind(&new.target.agent)
+            .bind(new.version)
+            .bind(&new.target.function)
+            .bind(new.input)
+            .bind(&new.seed[..])
+            .bind(new.op as i64)
+            .bind(new.limit_set)
+            .bind(root)
+            // Of a root that was started before limits were recorded.
+            .bind(i64::try_from(Limits::default().children).unwrap_or(i64::MAX))
+            .fetch_one(&mut *self.of(&claim.tenant).await?)
+            .await?;
+        if made { Ok(Ok(Called::Exists)) } else { self.why_not_called(claim, &child).await }
+    }
+
+    async fn why_not_called(&self, claim: &Claim, child: &str) -> FencedResult<Called> {
+        let (held, exists): (bool, bool) = sqlx::query_as(
+            "select exists (select from execution where tenant_id = $1 and execution_id = $2 and claim_token = $3
+                            and status = 'running'),
+                    exists (select from execution where tenant_id = $1 and execution_id = $4)",
+        )
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .bind(claim.token)
+        .bind(child)
+        .fetch_one(&mut *self.of(&claim.tenant).await?)
+        .await?;
+        Ok(match (held, exists) {
+            (false, _) => Err(Fenced),
+            (true, true) => Ok(Called::Exists),
+            (true, false) => Ok(Called::TooMany),
+        })
+    }
+}

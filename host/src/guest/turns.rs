@@ -1,0 +1,234 @@
+//! Who computes next, when guests want more of the processor than there is.
+//!
+//! A slice is short as a rule, and runs at once. What computes on after its first moments, or belongs to a tenant that
+//! has computed much lately, needs a *turn*, of which there are fewer than cores. A turn is given up at each tick of the
+//! epoch; tenants take turns one after the other, and so do the guests of one tenant. So guests that spin wait for each
+//! other, one tenant's no longer than another's, and never hold the threads that everybody else needs.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+/// The CPU time of a slice that needs no turn. It may go on to the next tick of the epoch, at which it is looked at.
+const FREE: Duration = Duration::from_millis(5);
+
+/// What a tenant may compute without turns, in all its guests together: so much at once, and then this part of a core.
+const BURST: Duration = Duration::from_millis(100);
+const SHARE: f64 = 0.25;
+
+/// How many tenants' accounts are kept before those are forgotten that are settled.
+const ACCOUNTS_MAX: usize = 1_024;
+
+/// The turns of one engine. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Turns(Arc<Mutex<Queue>>);
+
+struct Queue {
+    /// How many turns nobody has.
+    free: usize,
+    waiting: Round<oneshot::Sender<Turn>>,
+    accounts: HashMap<Arc<str>, Account>,
+}
+
+/// The right to compute until the next tick. Dropped, it goes to the next.
+pub(super) struct Turn(Option<Turns>);
+
+impl Turns {
+    /// One turn less than there are cores, so that one is left for all that is short; but one at least.
+    pub(super) fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::of((cores - 1).max(1))
+    }
+
+    fn of(free: usize) -> Self {
+        Self(Arc::new(Mutex::new(Queue { free, waiting: Round::default(), accounts: HashMap::new() })))
+    }
+
+    /// A tenant's place among those who take turns.
+    pub(super) fn seat(&self, tenant: &str) -> Seat {
+        Seat { turns: self.clone(), tenant: tenant.into() }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn take(&self, tenant: &Arc<str>) -> Turn {
+        let (sender, mut receiver) = oneshot::channel();
+        self.queue().waiting.push(tenant, sender);
+        self.pass_on(0);
+        if let Ok(turn) = receiver.try_recv() {
+            return turn;
+        }
+        // The sender is kept until it is used.
+        receiver.await.unwrap_or(Turn(None))
+    }
+
+    /// Gives out what is free, `returned` turns among it.
+    fn pass_on(&self, returned: usize) {
+        self.queue().free += returned;
+        loop {
+            let next = {
+                let mut queue = self.queue();
+                let next = if queue.free > 0 { queue.waiting.pop() } else { None };
+                queue.free -= usize::from(next.is_some());
+                next
+            };
+            let Some(next) = next else { return };
+            if let Err(mut unwanted) = next.send(Turn(Some(self.clone()))) {
+                // Whoever waited is gone.
+                unwanted.0 = None;
+                self.queue().free += 1;
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(turns) = self.0.take() {
+            turns.pass_on(1);
+        }
+    }
+}
+
+/// A guest's place among those who take turns: that of its tenant.
+pub(super) struct Seat {
+    turns: Turns,
+    tenant: Arc<str>,
+}
+
+impl Seat {
+    /// Waits for a turn, if one is needed by a slice that has computed for `spent`.
+    pub(super) async fn turn(&self, spent: Duration) -> Option<Turn> {
+        if spent < FREE && !self.turns.queue().is_over(&self.tenant, Instant::now()) {
+            return None;
+        }
+        Some(self.turns.take(&self.tenant).await)
+    }
+
+    /// Counts CPU time of the tenant's.
+    pub(super) fn charge(&self, spent: Duration) {
+        self.turns.queue().charge(&self.tenant, spent, Instant::now());
+    }
+}
+
+impl Queue {
+    fn charge(&mut self, tenant: &Arc<str>, spent: Duration, now: Instant) {
+        if self.accounts.len() >= ACCOUNTS_MAX && !self.accounts.contains_key(tenant) {
+            self.accounts.retain(|_, account| account.owed(now) > Duration::ZERO);
+        }
+        let account = self.accounts.entry(tenant.clone()).or_insert(Account { owed: Duration::ZERO, at: now });
+        *account = Account { owed: account.owed(now) + spent, at: now };
+    }
+
+    fn is_over(&self, tenant: &str, now: Instant) -> bool {
+        self.accounts.get(tenant).is_some_and(|account| account.owed(now) > BURST)
+    }
+}
+
+/// What a tenant has computed lately: it leaks away as fast as the tenant's share allows.
+struct Account {
+    owed: Duration,
+    at: Instant,
+}
+
+impl Account {
+    fn owed(&self, now: Instant) -> Duration {
+        self.owed.saturating_sub(now.saturating_duration_since(self.at).mul_f64(SHARE))
+    }
+}
+
+/// Lines of those who wait, one of each tenant, served one after the other.
+struct Round<T>(VecDeque<(Arc<str>, VecDeque<T>)>);
+
+impl<T> Default for Round<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T> Round<T> {
+    fn push(&mut self, tenant: &Arc<str>, item: T) {
+        match self.0.iter_mut().find(|(of, _)| of == tenant) {
+            Some((_, line)) => line.push_back(item),
+            None => self.0.push_back((tenant.clone(), VecDeque::from([item]))),
+        }
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let (tenant, mut line) = self.0.pop_front()?;
+        let item = line.pop_front();
+        if !line.is_empty() {
+            self.0.push_back((tenant, line));
+        }
+        item
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use futures::poll;
+
+    use super::*;
+
+    #[test]
+    fn tenants_are_served_in_turn_and_the_guests_of_one_in_the_order_of_asking() {
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let mut round = Round::default();
+        for item in 1..=4 {
+            round.push(&a, item);
+        }
+        round.push(&b, 10);
+        round.push(&b, 11);
+        let served: Vec<i32> = std::iter::from_fn(|| round.pop()).collect();
+        assert_eq!(served, [1, 10, 2, 11, 3, 4]);
+    }
+
+    #[test]
+    fn an_account_leaks_at_the_share_of_its_tenant() {
+        let (a, now): (Arc<str>, _) = ("a".into(), Instant::now());
+        let turns = Turns::of(1);
+        turns.queue().charge(&a, BURST * 2, now);
+        let is_over = |after: Duration| turns.queue().is_over("a", now + after);
+        assert!(is_over(Duration::ZERO) && is_over(BURST.mul_f64(0.9 / SHARE)));
+        assert!(!is_over(BURST.mul_f64(1.1 / SHARE)) && !turns.queue().is_over("b", now));
+    }
+
+    #[tokio::test]
+    async fn a_short_slice_never_waits_and_a_long_one_waits_for_its_turn() {
+        let turns = Turns::of(1);
+        let (spinner, other) = (turns.seat("a"), turns.seat("b"));
+        let turn = spinner.turn(FREE).await;
+        assert!(turn.is_some());
+        assert!(other.turn(Duration::ZERO).await.is_none(), "a short slice needs none");
+        let mut waiting = std::pin::pin!(other.turn(FREE));
+        assert!(matches!(poll!(&mut waiting), Poll::Pending));
+        drop(turn);
+        assert!(matches!(poll!(&mut waiting), Poll::Ready(Some(_))));
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_nobody_waits_for_any_more_is_not_lost() {
+        let turns = Turns::of(1);
+        let seat = turns.seat("a");
+        let turn = seat.turn(FREE).await;
+        {
+            let mut given_up = std::pin::pin!(seat.turn(FREE));
+            assert!(poll!(&mut given_up).is_pending());
+        }
+        drop(turn);
+        assert!(seat.turn(FREE).await.is_some());
+        let again = seat.turn(FREE).await;
+        let mut handed = Box::pin(seat.turn(FREE));
+        assert!(poll!(&mut handed).is_pending());
+        // It is handed over, and its receiver is dropped before it has looked.
+        drop(again);
+        drop(handed);
+        assert!(poll!(std::pin::pin!(seat.turn(FREE))).is_ready());
+    }
+}

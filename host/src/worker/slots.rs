@@ -1,0 +1,78 @@
+//! What this host drives now, counted by tenant.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::metrics;
+
+/// The slots of a host: each execution that it drives has one. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Slots(Arc<Inner>);
+
+struct Inner {
+    count: usize,
+    running: Mutex<HashMap<String, usize>>,
+    ended: Notify,
+}
+
+/// The slot of one execution; free again when this is dropped.
+pub(super) struct Slot {
+    slots: Slots,
+    tenant: String,
+}
+
+impl Slots {
+    pub(super) fn new(count: usize) -> Self {
+        Self(Arc::new(Inner { count, running: Mutex::default(), ended: Notify::new() }))
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.0.count
+    }
+
+    /// How many executions of each tenant this host drives.
+    pub(super) fn running(&self) -> HashMap<String, usize> {
+        self.lock().clone()
+    }
+
+    /// How many slots nobody has; and how many the tenant has that has most.
+    pub(super) fn free_and_most(&self) -> (usize, usize) {
+        let running = self.lock();
+        let free = self.0.count.saturating_sub(running.values().sum());
+        (free, running.values().copied().max().unwrap_or(0))
+    }
+
+    pub(super) fn take(&self, tenant: &str) -> Slot {
+        let mut running = self.lock();
+        *running.entry(tenant.to_owned()).or_default() += 1;
+        metrics::running(running.values().sum());
+        drop(running);
+        Slot { slots: self.clone(), tenant: tenant.to_owned() }
+    }
+
+    /// Returns when a slot has become free, at once if one has since the last time.
+    pub(super) async fn ended(&self) {
+        self.0.ended.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut running = self.slots.lock();
+        if let Some(count) = running.get_mut(&self.tenant) {
+            *count -= 1;
+            if *count == 0 {
+                running.remove(&self.tenant);
+            }
+        }
+        metrics::running(running.values().sum());
+        drop(running);
+        self.slots.0.ended.notify_one();
+    }
+}
