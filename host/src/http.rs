@@ -21,7 +21,7 @@ use crate::dialer::Dialer;
 use crate::guest::Cache;
 use crate::link::Links;
 use crate::master_key::MasterKeys;
-use crate::starts::Starts;
+use crate::rate::Rates;
 use crate::strangers::Strangers;
 use crate::web;
 
@@ -45,7 +45,6 @@ mod limits;
 mod links;
 mod listen;
 mod pauses;
-mod quota;
 mod reviewers;
 mod secrets;
 mod security;
@@ -63,7 +62,6 @@ use error::Error;
 use key_uses::KeyUses;
 pub use keys::NAME_BYTES_MAX as KEY_NAME_BYTES_MAX;
 pub use listen::{Door, Tls};
-use quota::Requests;
 pub use uploads::Uploads;
 
 /// Largest JSON body, in bytes: an input may have 1 MiB, and something around it.
@@ -85,11 +83,19 @@ pub struct App {
     links: Links,
     good_keys: GoodKeys,
     key_uses: KeyUses,
-    starts: Starts,
-    requests: Requests,
+    /// Requests and starts of each tenant, on this host.
+    requests: Rates,
+    starts: Rates,
     strangers: Strangers,
     readiness: health::Readiness,
     notifier: Notifier,
+}
+
+/// What is counted of who comes.
+pub struct Counted {
+    /// The executions that each tenant starts, here and by calls.
+    pub starts: Rates,
+    pub strangers: Strangers,
 }
 
 /// What says whether an endpoint could be told.
@@ -100,21 +106,16 @@ pub struct Notifier {
     pub sends_mail: bool,
 }
 
-/// What an `App` is made of.
-pub struct Parts {
-    pub db: Db,
-    pub cache: Cache,
-    pub uploads: Uploads,
-    pub master_keys: MasterKeys,
-    pub links: Links,
-    pub starts: Starts,
-    pub strangers: Strangers,
-    pub notifier: Notifier,
-}
-
 impl App {
-    pub fn new(parts: Parts) -> Self {
-        let Parts { db, cache, uploads, master_keys, links, starts, strangers, notifier } = parts;
+    pub fn new(
+        db: Db,
+        cache: Cache,
+        uploads: Uploads,
+        master_keys: MasterKeys,
+        links: Links,
+        counted: Counted,
+        notifier: Notifier,
+    ) -> Self {
         Self {
             db,
             cache,
@@ -123,9 +124,9 @@ impl App {
             links,
             good_keys: GoodKeys::new(),
             key_uses: KeyUses::default(),
-            starts,
-            requests: Requests::new(),
-            strangers,
+            requests: Rates::default(),
+            starts: counted.starts,
+            strangers: counted.strangers,
             readiness: health::Readiness::default(),
             notifier,
         }

@@ -14,12 +14,11 @@ pub mod link; // how a reviewer is let in without a key
 pub mod notification; // what others are told
 pub mod address; // where a host may send notifications
 pub mod limits; // what one execution, and one tenant, may use
-pub mod rate; // how often something may be done
+pub mod bucket; // how often something may be done
 pub mod peer; // who is at the other end of a connection
 pub mod api_key; // how a caller proves who it is, and what it may do
 pub mod audit; // who did what, and whether the log of it was changed
 pub mod db; // the rows: the only place with SQL
-mod starts; // how often each tenant starts executions
 pub mod strangers; // who has not proved who he is, and how often
 pub mod http; // clients write rows here …
 pub mod web; // … as do reviewers, on the pages of their links …
@@ -36,6 +35,7 @@ pub mod cli; // the command line
 
 mod crash; // where a test may have the host die
 mod metrics; // what a host counts
+mod rate; // how often something may happen in a second
 mod random; // random bytes from the operating system
 
 pub use serve::{create_host_key, rekey_secrets, serve};

@@ -18,10 +18,10 @@ use crate::db::embedded::Embedded;
 use crate::dialer::Dialer;
 use crate::effects::ai::{Models, Settings};
 use crate::guest::{Cache, Engine};
-use crate::http::{self, App, Browsers, KEY_NAME_BYTES_MAX, Notifier, Parts, Uploads};
+use crate::http::{self, App, Browsers, Counted, KEY_NAME_BYTES_MAX, Notifier, Uploads};
 use crate::link::Links;
 use crate::outbox::Outbox;
-use crate::starts::Starts;
+use crate::rate::Rates;
 use crate::strangers::Strangers;
 use crate::timekeeper;
 use crate::worker::{Room, Worker};
@@ -69,19 +69,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         host: data.worker.clone(),
     };
     let notifier = Notifier { dialer, sends_mail: mailer.is_some() };
-    let starts = Starts::default();
+    let starts = Rates::default();
     let cache = start(&config, &data, &db).await?;
     let uploads = Uploads::new(&data.uploads(), data.is_sole).context("a directory for uploads")?;
-    let app = App::new(Parts {
-        db: db.clone(),
-        cache: cache.clone(),
-        uploads,
-        master_keys,
-        links: links.clone(),
-        starts: starts.clone(),
-        strangers: Strangers::new(config.http.failures_per_second),
-        notifier,
-    });
+    let counted = Counted { starts: starts.clone(), strangers: Strangers::new(config.http.failures_per_second) };
+    let app = App::new(db.clone(), cache.clone(), uploads, master_keys, links.clone(), counted, notifier);
     let stop = CancellationToken::new();
     let postgres = postgres.map(|postgres| tokio::spawn(keep(postgres, data.path().into(), db.clone(), stop.clone())));
     let worker = tokio::spawn(worker(&config, &data, &db, &cache, links, starts)?.run(stop.clone()));
@@ -210,7 +202,7 @@ fn worker(
     db: &Db,
     cache: &Cache,
     links: Links,
-    starts: Starts,
+    starts: Rates,
 ) -> anyhow::Result<Worker> {
     let models = Models::new(Settings {
         base_url: config.ai_base_url.clone(),

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::bucket::{Buckets, Rate, Wait};
 use crate::peer::counted_as;
-use crate::rate::{Buckets, Rate, Wait};
 
 /// How many failures may come at once, in seconds of the rate.
 const BURST_SECONDS: u64 = 10;

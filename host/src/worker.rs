@@ -14,7 +14,7 @@ use crate::effects::ai::Models;
 use crate::guest::Cache;
 use crate::link::Links;
 use crate::metrics;
-use crate::starts::Starts;
+use crate::rate::Rates;
 
 mod attempt;
 mod live;
@@ -53,7 +53,7 @@ pub struct Worker {
     /// Makes the links that agents ask for.
     pub links: Links,
     /// How many executions each tenant starts on this host.
-    pub starts: Starts,
+    pub starts: Rates,
     /// This host's name in the rows.
     pub name: String,
     /// How long a claim holds without being renewed.

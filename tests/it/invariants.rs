@@ -75,7 +75,7 @@ fn the_pure_modules_do_no_io_and_read_no_clock() {
         "api_key.rs",
         "limits.rs",
         "peer.rs",
-        "rate.rs",
+        "bucket.rs",
         "link.rs",
         "web/field.rs",
         "web/form.rs",

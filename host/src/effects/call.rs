@@ -1,5 +1,7 @@
 //! The call of another agent's function: an execution of its own, made exactly once.
 
+use std::time::Instant;
+
 use crate::db::Db;
 use crate::db::calls::{Called, NewCall};
 use crate::db::claims::{Claim, FencedResult};
@@ -10,7 +12,7 @@ use crate::guest::Manifest;
 use crate::journal::CallError;
 use crate::json;
 use crate::limits::Limits;
-use crate::starts::Starts;
+use crate::rate::Rates;
 
 /// What became of a call when it was begun.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ pub struct Caller<'a> {
     pub claim: &'a Claim,
     pub limits: &'a Limits,
     /// How many executions each tenant starts on this host.
-    pub starts: &'a Starts,
+    pub starts: &'a Rates,
 }
 
 impl Caller<'_> {
@@ -91,7 +93,7 @@ impl Caller<'_> {
         if let Err(full) = self.db.room_to_start(tenant, &terms.usage(), &quotas).await? {
             return Ok(Some(full.to_string()));
         }
-        let taken = self.starts.take(tenant, quotas.starts_per_second);
+        let taken = self.starts.take(tenant, quotas.starts_per_second, Instant::now());
         Ok(taken.is_err().then(|| Full::too_fast(&quotas).to_string()))
     }
 }

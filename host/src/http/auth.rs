@@ -46,16 +46,16 @@ impl GoodKeys {
         self.lock().clear();
     }
 
-    /// Whether the key was found good at some time, and is remembered.
-    fn knows(&self, digest: &[u8; 32]) -> bool {
-        self.lock().contains(digest)
-    }
-
     fn get(&self, digest: &[u8; 32]) -> Option<Caller> {
         let mut known = self.lock();
         let (found, caller) = known.get(digest)?;
         let expired = caller.expires_at.is_some_and(|expires_at| expires_at <= Utc::now());
         (found.elapsed() < TRUST && !expired).then(|| caller.clone())
+    }
+
+    /// Whether it was good at some time.
+    fn knows(&self, digest: &[u8; 32]) -> bool {
+        self.lock().contains(digest)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -98,17 +98,18 @@ impl Caller {
 
     /// The bearer of this key, who may do what the request is for.
     pub(super) async fn of_key(app: &App, text: &str, parts: &Parts) -> Result<Self> {
-        let digest = Sha256::digest(text).into();
-        let from = peer(&parts.extensions);
-        if !app.good_keys.knows(&digest) {
-            // Whose key was good before is looked at, however often others fail at the same address.
-            app.strangers.admit(from)?;
-        }
+        let (digest, from) = (Sha256::digest(text).into(), peer(&parts.extensions));
         let caller = match app.good_keys.get(&digest) {
             Some(caller) => caller,
-            None => failures_of(app, from, find(app, text, digest).await)?,
+            None => {
+                // Whose key was good before is looked at, however often others fail at the same address.
+                if !app.good_keys.knows(&digest) {
+                    app.strangers.admit(from)?;
+                }
+                failures_of(app, from, prove(app, text, digest).await)?
+            }
         };
-        app.requests.count(&caller.tenant, &caller.settings.quotas)?;
+        count(app, &caller)?;
         let caller = Self { from, ..caller.served()? };
         caller.may(access::action(parts)?)?;
         Ok(caller)
@@ -129,10 +130,22 @@ impl Caller {
     }
 }
 
-/// Finds the key of this text in the database.
-async fn find(app: &App, text: &str, digest: [u8; 32]) -> Result<Caller> {
+/// The bearer of this key, if it is one and in force.
+async fn prove(app: &App, text: &str, digest: [u8; 32]) -> Result<Caller> {
     let key = ApiKey::parse(text).ok_or(Error::Unauthenticated)?;
     look_up(app, (key.tenant, key.id), digest, |check| key.has_secret(&check.secret_sha256)).await
+}
+
+/// Counts a request. Fails with 429 if its tenant sends more than its quota.
+fn count(app: &App, caller: &Caller) -> Result<()> {
+    let per_second = caller.settings.quotas.requests_per_second;
+    app.requests.take(&caller.tenant, per_second, Instant::now()).map_err(|retry_after| {
+        let message = format!(
+            "this tenant sends more than {per_second} requests a second, its quota `requests_per_second`; try again after \
+             as many seconds as `Retry-After` says"
+        );
+        Error::TooManyRequests { code: "rate_limited", message, retry_after }
+    })
 }
 
 /// Finds the key of this tenant and id in the database, and remembers it if it is in force and `fits`.

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::URI_BYTES_MAX;
 use super::extract::Json;
 use super::listen::{HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::bucket::Wait;
 use crate::db;
 use crate::db::usage::Full;
 use crate::execution::Blame;
-use crate::rate::Wait;
 
 /// Every way in which a request can fail.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(super) enum Error {
     UnsupportedMediaType(&'static str),
     /// 422.
     Unprocessable(&'static str, String, Blame),
-    /// 429: later it may be taken.
+    /// 429: too much at once, or of a quota.
     TooManyRequests { code: &'static str, message: String, retry_after: Duration },
     /// 431.
     HeadersTooLarge,
@@ -145,14 +145,14 @@ impl Error {
     /// Its status and its body, for where no handler is.
     pub(super) fn written(self) -> (StatusCode, String) {
         let (status, code, message, blame, _) = self.parts();
-        (status, shape(code, message, blame).to_string())
+        (status, shape(code, &message, blame).to_string())
     }
 
-    /// When to try again, in whole seconds.
-    fn retry_after(&self) -> Option<u64> {
+    /// When it may be worth trying again.
+    fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TooManyRequests { retry_after, .. } => Some(retry_after.as_millis().div_ceil(1_000).max(1) as u64),
-            Self::Unavailable | Self::NoCompiler => Some(1),
+            Self::TooManyRequests { retry_after, .. } => Some(*retry_after),
+            Self::Unavailable | Self::NoCompiler => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
@@ -226,11 +226,11 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        respond(self, shape)
+        respond(self, |code, message, blame| shape(code, &message, blame))
     }
 }
 
-fn shape(code: &'static str, message: String, blame: Blame) -> Value {
+fn shape(code: &str, message: &str, blame: Blame) -> Value {
     json!({ "error": { "code": code, "message": message, "blame": blame } })
 }
 
@@ -246,8 +246,10 @@ pub(super) fn respond(error: Error, shape: impl FnOnce(&'static str, String, Bla
     if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if let Some(seconds) = retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    if let Some(after) = retry_after {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64));
     }
     response
 }

@@ -1,6 +1,6 @@
 //! Executions: start, look, cancel.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -237,7 +237,7 @@ async fn room_to_start(app: &App, caller: &Caller, terms: &Terms) -> Result<Resu
     if let Err(full) = app.db.room_to_start(&caller.tenant, &terms.usage(), &quotas).await? {
         return Ok(Err(Error::full(&full, FULL_RETRY_AFTER)));
     }
-    let taken = app.starts.take(&caller.tenant, quotas.starts_per_second);
+    let taken = app.starts.take(&caller.tenant, quotas.starts_per_second, Instant::now());
     Ok(taken.map_err(|wait| Error::full(&Full::too_fast(&quotas), wait)))
 }
 

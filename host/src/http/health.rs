@@ -66,7 +66,7 @@ async fn readyz(State(app): State<App>) -> Result<Json<Health>> {
 #[utoipa::path(get, path = "/metrics",
     responses((status = 200, content_type = "text/plain", body = String), (status = "4XX", body = ErrorBody),
               (status = 503, body = ErrorBody)))]
-async fn scrape(State(app): State<App>, _: Caller) -> Result<impl IntoResponse> {
+async fn scrape(State(app): State<App>, _caller: Caller) -> Result<impl IntoResponse> {
     counted(&app).await
 }
 

@@ -5,8 +5,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::page::Notice;
+use crate::bucket::Wait;
 use crate::db;
-use crate::rate::Wait;
 
 /// Why a reviewer sees no pause.
 #[derive(Debug)]

@@ -129,3 +129,27 @@ async fn signatures_and_links_that_are_bad_are_counted_like_keys() {
         door.host.assert_unharmed();
     }
 }
+
+#[tokio::test]
+async fn a_tenant_that_sends_more_than_its_quota_waits_and_no_other_does() {
+    let door = Door::new(&[]).await;
+    let other = door.host.tenant("other");
+    let quota = json!({"requests_per_second": 2});
+    send(door.host.host_api().request(Method::PUT, "/v1/tenants/default/limits").json(&quota)).await.expect(200);
+    let mut served = 0;
+    let limited = until("the quota is reached", async || {
+        let reply = door.api.get("/v1/agents").await;
+        served += usize::from(reply.status == 200);
+        (reply.status != 200).then_some(reply)
+    });
+    let limited = limited.await;
+    assert_limited(&limited, "a request");
+    assert!(limited.message().contains("requests_per_second"), "{}", limited.message());
+    assert!(served >= 6, "{served}");
+    // The keys of a tenant share its quota, and the tenants share none.
+    for _ in 0..20 {
+        other.get("/v1/agents").await.expect(200);
+    }
+    until("it may send again", async || (door.api.get("/v1/agents").await.status == 200).then_some(())).await;
+    door.host.assert_unharmed();
+}

@@ -14,6 +14,9 @@ async fn what_a_host_counts_is_no_tenants_business() {
         let reply = door.api.role(role).await.get("/metrics").await;
         assert_eq!((reply.status, reply.code()), (403, "forbidden"), "{role}");
     }
+    let reply = door.host.host_api().get("/metrics").await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.bytes.ends_with(b"# EOF\n"), "OpenMetrics");
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn an_execution_that_alone_needs_more_memory_than_the_host_has_fails_and_s
 
 /// A number from the host's metrics.
 async fn gauge(street: &Street, name: &str) -> u64 {
-    let metrics = String::from_utf8(street.noisy.get("/metrics").await.bytes).expect("text");
+    let metrics = street.host.metrics().await;
     let line = metrics.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {metrics}"));
     line.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number")
 }

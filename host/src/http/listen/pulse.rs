@@ -26,7 +26,7 @@ impl Patience {
         handshake: Duration::from_secs(10),
         head: Duration::from_secs(10),
         idle: Duration::from_secs(75),
-        chunk: Duration::from_secs(10),
+        chunk: Duration::from_secs(15),
         answer: Duration::from_secs(30),
     };
 
