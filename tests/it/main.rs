@@ -22,3 +22,4 @@ mod trials;
 mod projects;
 mod dev;
 mod languages;
+mod zoo;

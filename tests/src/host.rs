@@ -1,7 +1,7 @@
 //! A host as a process of its own: the real binary, to be killed, stopped and started again.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -97,6 +97,17 @@ impl Host {
 
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where it keeps its files.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// A client with the key that is for the whole host.
+    pub fn host_api(&self) -> Api {
+        let key = std::fs::read_to_string(self.data_dir.join("host-key")).expect("the host wrote a key");
+        Api::new(&self.url, key.trim())
     }
 
     /// Makes another tenant, as an operator does: by the binary, on the database. Returns a client with its first key.
@@ -203,7 +214,7 @@ impl Drop for Host {
 }
 
 /// All hosts of the tests compile each guest once: they share the cache and the key that signs it.
-fn share_compiled_components(data_dir: &std::path::Path) {
+fn share_compiled_components(data_dir: &Path) {
     let shared = root().join("target/test-hosts/shared");
     std::fs::create_dir_all(shared.join("cache")).expect("a folder for compiled guests");
     std::fs::create_dir_all(data_dir).expect("a data directory");

@@ -1,11 +1,12 @@
 //! Measures, and prints medians and ratios: `make bench`, or the binary with `replay`, `languages`, `resume`, `paused`,
-//! `decisions`, `contested`, `expiry` or `outbox`.
+//! `decisions`, `contested`, `expiry`, `outbox` or `hostile`.
 //!
 //! Each number is taken beside what it is compared with, in the same run, because machines are noisy.
 
 mod contested;
 mod decisions;
 mod expiry;
+mod hostile;
 mod languages;
 mod outbox;
 mod paused;
@@ -49,6 +50,10 @@ async fn main() {
     if is_wanted("outbox") {
         println!("\n2,000 deliveries of eight tenants to a receiver on this machine");
         outbox::measure().await;
+    }
+    if is_wanted("hostile") {
+        println!("\n10,000 hostile uploads, and as many hostile executions");
+        hostile::measure().await;
     }
 }
 
