@@ -27,3 +27,4 @@ mod trials;
 mod projects;
 mod dev;
 mod languages;
+mod zoo;

@@ -1,7 +1,7 @@
 //! A host as a process of its own: the real binary, to be killed, stopped and started again.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -260,7 +260,7 @@ impl Drop for Host {
 }
 
 /// All hosts of the tests compile each guest once: they share the cache and the key that signs it.
-fn share_compiled_components(data_dir: &std::path::Path) {
+fn share_compiled_components(data_dir: &Path) {
     let shared = root().join("target/test-hosts/shared");
     std::fs::create_dir_all(shared.join("cache")).expect("a folder for compiled guests");
     std::fs::create_dir_all(data_dir).expect("a data directory");

@@ -5,6 +5,7 @@ pub mod api;
 pub mod build;
 pub mod drive;
 pub mod host;
+pub mod hostile;
 pub mod mail;
 pub mod model;
 pub mod postgres;
