@@ -10,8 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
-use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::db::Db;
@@ -26,6 +25,7 @@ mod agents;
 mod audit;
 mod auth;
 mod deliveries;
+mod document;
 mod endpoints;
 mod error;
 mod events;
@@ -44,6 +44,7 @@ mod webhooks;
 
 use auth::GoodKeys;
 pub use auth::new_key;
+use document::Document;
 use error::Error;
 
 /// Largest JSON body, in bytes: an input may have 1 MiB, and something around it.
@@ -104,7 +105,7 @@ fn router(app: App) -> Router {
         .merge(audit::router())
         .merge(health::router())
         .split_for_parts();
-    let document = document.to_json().unwrap_or_default();
+    let document = document::finished(&document);
     let pages = web::router(web::Site { db: app.db.clone(), links: app.links.clone() });
     router
         .route(
@@ -117,7 +118,8 @@ fn router(app: App) -> Router {
         .layer(axum::middleware::map_response(harden))
         .layer(axum::middleware::from_fn(unread::read_on))
         .layer(CatchPanicLayer::custom(|_| axum::response::IntoResponse::into_response(Error::Internal)))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        // What failed is logged where it is handled, and an agent that failed, which is a 502 for some, is no error here.
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
         .with_state(app)
 }
 
@@ -134,28 +136,4 @@ async fn harden(mut response: axum::response::Response) -> axum::response::Respo
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Countersign",
-        description = "A durable host for agents that wait for people. Prose, and the tables of who may do what and of \
-                       what becomes of a decision, are in docs/api.md."
-    ),
-    modifiers(&BearerKey),
-    security(("api_key" = []))
-)]
-struct Document;
-
-struct BearerKey;
-
-impl utoipa::Modify for BearerKey {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("cs_…").build();
-        document
-            .components
-            .get_or_insert_with(Default::default)
-            .add_security_scheme("api_key", SecurityScheme::Http(scheme));
-    }
 }

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{self, Json, Paging, Path, Query, bad_cursor, limit};
+use super::extract::{self, Json, Paging, Path, Query, bad_cursor, cursor_number, limit};
 use crate::api_key::Action;
 use crate::db::Page;
 use crate::db::agents::{self, Deployed, Deployment};
@@ -73,9 +73,15 @@ fn page(page: Page<agents::Version>) -> Result<Json<Versions>> {
     Ok(Json(Versions { items, next: page.next }))
 }
 
+/// The bytes of a component.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only described")]
+struct Wasm(Vec<u8>);
+
 /// Uploads a component: validates, compiles, describes and deploys it as the agent's next version.
 #[utoipa::path(put, path = "/v1/agents/{agent}", params(("agent" = String, Path)),
-    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    request_body(content = inline(Wasm), content_type = "application/wasm"),
     responses((status = 200, body = Version, description = "The same bytes as the active version"),
               (status = 201, body = Version), (status = "4XX", body = ErrorBody)))]
 async fn upload(
@@ -139,7 +145,7 @@ async fn versions(
 ) -> Result<Json<Versions>> {
     caller.may(Action::SeeAgents)?;
     let _ = find(&app, &caller, &agent, None).await?;
-    let before = paging.after.map(|after| after.parse().map_err(|_| bad_cursor())).transpose()?;
+    let before = paging.after.as_deref().map(cursor_number).transpose()?;
     page(app.db.list_versions(&caller.tenant, &agent, before, limit(paging.limit)?).await?)
 }
 

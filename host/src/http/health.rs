@@ -36,7 +36,7 @@ async fn readyz(State(app): State<App>) -> Result<Json<Health>> {
 
 /// Counters since the start of this host, and the pauses and the outbox of all tenants, as Prometheus text.
 #[utoipa::path(get, path = "/metrics", security(()),
-    responses((status = 200, content_type = "text/plain", body = String), (status = 503, body = ErrorBody)))]
+    responses((status = 200, content_type = "application/openmetrics-text", body = String), (status = 503, body = ErrorBody)))]
 async fn scrape(State(app): State<App>) -> Result<impl IntoResponse> {
     let (waiting, outbox) = (app.db.open_pauses().await?, app.db.delivery_backlog().await?);
     Ok((

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::{self, Caller};
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Json, Path, text};
+use super::extract::{Body, Json, Path, text, whole};
 use crate::api_key::{Action, Role};
 use crate::master_key::{KeyId, MasterKeys};
 use crate::random;
@@ -23,7 +23,7 @@ const SECRETS_MAX: usize = 10;
 const NAME_BYTES_MAX: usize = 128;
 
 /// Ten years.
-const EXPIRES_IN_DAYS_MAX: i32 = 3_653;
+pub(super) const EXPIRES_IN_DAYS_MAX: i32 = 3_653;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -39,7 +39,9 @@ struct NewKey {
     /// Whose it is, or what for; shown beside what was done with it.
     name: String,
     role: Role,
-    expires_in_days: Option<i32>,
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(value_type = Option<i32>)]
+    expires_in_days: Option<i64>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -77,14 +79,15 @@ async fn create_key(
 ) -> Result<(StatusCode, Json<Key>)> {
     caller.may(Action::Administer)?;
     let name = check_name(&new.name)?;
-    if new.expires_in_days.is_some_and(|days| !(1..=EXPIRES_IN_DAYS_MAX).contains(&days)) {
+    let days = new.expires_in_days.map(|days| i32::try_from(days).unwrap_or(0));
+    if days.is_some_and(|days| !(1..=EXPIRES_IN_DAYS_MAX).contains(&days)) {
         return Err(Error::invalid(format!("`expires_in_days` is 1 to {EXPIRES_IN_DAYS_MAX}")));
     }
     if app.db.list_keys(&caller.tenant, KEYS_MAX).await?.len() as i64 >= KEYS_MAX {
         return Err(Error::invalid(format!("a tenant has at most {KEYS_MAX} keys in force; revoke one")));
     }
     let actor = caller.actor();
-    let (row, key) = auth::new_key(&app.db, &caller.tenant, name, new.role, new.expires_in_days, actor).await?;
+    let (row, key) = auth::new_key(&app.db, &caller.tenant, name, new.role, days, actor).await?;
     Ok((StatusCode::CREATED, Json(Key::new(row, Some(key)))))
 }
 
