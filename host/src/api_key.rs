@@ -1,4 +1,4 @@
-//! API keys: `cs_{tenant}_{8 id}{32 secret}{6 checksum}`. Pure.
+//! API keys: `cs_{tenant}_{8 id}{32 secret}{6 checksum}`, and what their bearers may do. Pure.
 //!
 //! The checksum lets a mistyped key be told from a wrong one without asking the database, and a scanner for leaked
 //! secrets be sure of what it found.
@@ -15,7 +15,10 @@ const CHECKSUM_CHARS: usize = 6;
 /// Crockford's base 32, in lower case: no two characters look alike.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// What a key's bearer may do, within its tenant.
+/// The tenant of the keys that are for the whole host. It owns nothing but these, and nobody else's is called so.
+pub const HOST_TENANT: &str = "host";
+
+/// What a key's bearer may do: within its tenant; of the role `host`, with tenants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -23,6 +26,7 @@ pub enum Role {
     Deployer,
     Runner,
     Reviewer,
+    Host,
 }
 
 /// What can be done over HTTP.
@@ -37,18 +41,30 @@ pub enum Action {
     /// Let somebody else decide a pause, by a link.
     MakeLinks,
     SeeGroups,
+    /// Secrets, settings, groups, reviewers' addresses, endpoints, deliveries.
     Administer,
+    /// Keys of one's own tenant; no operator makes one of the role `host`.
+    ManageKeys,
+    /// The audit log of one's own tenant.
+    SeeAudit,
+    /// Make, look at, suspend and resume tenants, and make operators for them.
+    ManageTenants,
 }
 
 impl Role {
-    /// The one table of who may do what; docs/api.md shows it to people.
+    pub const ALL: [Self; 5] = [Self::Operator, Self::Deployer, Self::Runner, Self::Reviewer, Self::Host];
+
+    /// The one table of who may do what. Which route asks for which action is in `http::access`; docs/api.md shows both.
     pub fn may(self, action: Action) -> bool {
-        use Action::{Decide, Deploy, Run, SeeAgents, SeeExecutions, SeeGroups, SeePauses};
+        use Action::{
+            Decide, Deploy, ManageKeys, ManageTenants, Run, SeeAgents, SeeAudit, SeeExecutions, SeeGroups, SeePauses,
+        };
         match self {
-            Self::Operator => true,
+            Self::Operator => action != ManageTenants,
             Self::Deployer => matches!(action, SeeAgents | Deploy | SeeExecutions),
             Self::Runner => matches!(action, SeeAgents | SeeExecutions | Run | SeePauses | SeeGroups),
             Self::Reviewer => matches!(action, SeeAgents | SeePauses | Decide | SeeGroups),
+            Self::Host => matches!(action, ManageTenants | ManageKeys | SeeAudit),
         }
     }
 
@@ -58,12 +74,13 @@ impl Role {
             Self::Deployer => "deployer",
             Self::Runner => "runner",
             Self::Reviewer => "reviewer",
+            Self::Host => "host",
         }
     }
 
     /// The role of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Operator, Self::Deployer, Self::Runner, Self::Reviewer].into_iter().find(|role| role.as_str() == name)
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
     }
 }
 
@@ -143,11 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn nobody_but_an_operator_administers() {
-        for role in [Role::Deployer, Role::Runner, Role::Reviewer] {
-            assert!(!role.may(Action::Administer));
+    fn nobody_but_an_operator_administers_and_nobody_but_the_host_has_to_do_with_tenants() {
+        for role in Role::ALL {
+            assert_eq!(role.may(Action::Administer), role == Role::Operator);
+            assert_eq!(role.may(Action::ManageTenants), role == Role::Host);
+            assert_eq!(role.may(Action::SeeAgents), role != Role::Host);
         }
-        assert!(Role::Operator.may(Action::Administer));
         assert!(!Role::Runner.may(Action::Decide) && !Role::Reviewer.may(Action::Run));
     }
 }

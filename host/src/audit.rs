@@ -28,6 +28,8 @@ const NO_HASH: &str = "000000000000000000000000000000000000000000000000000000000
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     TenantCreated,
+    TenantSuspended,
+    TenantResumed,
     KeyCreated,
     KeyRevoked,
     SecretCreated,
@@ -58,8 +60,10 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::TenantCreated,
+        Self::TenantSuspended,
+        Self::TenantResumed,
         Self::KeyCreated,
         Self::KeyRevoked,
         Self::SecretCreated,
@@ -89,6 +93,8 @@ impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TenantCreated => "tenant.created",
+            Self::TenantSuspended => "tenant.suspended",
+            Self::TenantResumed => "tenant.resumed",
             Self::KeyCreated => "key.created",
             Self::KeyRevoked => "key.revoked",
             Self::SecretCreated => "secret.created",
@@ -135,8 +141,10 @@ pub struct Actor<'a> {
 pub enum Who<'a> {
     /// An API key, by its id.
     Key(&'a str),
-    /// Whoever can sign for the tenant, by the id of the delivery.
-    Webhook(&'a str),
+    /// A key for the whole host, by its id.
+    HostKey(&'a str),
+    /// Whoever can sign for the tenant, by the id of the delivery, and the id of the secret that signed it.
+    Webhook { id: &'a str, secret: &'a str },
     /// Whoever has the link that was made for this reviewer.
     Link(&'a str),
     /// What an agent did.
@@ -149,7 +157,8 @@ impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(id) => write!(f, "key:{id}"),
-            Self::Webhook(id) => write!(f, "webhook:{id}"),
+            Self::HostKey(id) => write!(f, "host:{id}"),
+            Self::Webhook { id, .. } => write!(f, "webhook:{id}"),
             Self::Link(reviewer) => write!(f, "link:{reviewer}"),
             Self::Execution(id) => write!(f, "execution:{id}"),
             Self::Host => f.write_str("host"),
@@ -180,12 +189,13 @@ pub fn details<const N: usize>(pairs: [(&str, Value); N]) -> String {
 
 /// The details of a decision. Who signs a webhook says who decided; nobody has checked it.
 pub fn decision(decision: &str, early: bool, actor: &Actor<'_>) -> String {
-    let pairs = [("decision", decision.into()), ("early", early.into())];
-    if actor.name.is_some() && matches!(actor.who, Who::Webhook(_)) {
-        let [decision, early] = pairs;
-        return details([decision, early, ("name_is_claimed", true.into())]);
+    let (decision, early) = (("decision", decision.into()), ("early", early.into()));
+    let Who::Webhook { secret, .. } = actor.who else { return details([decision, early]) };
+    let secret = ("secret", secret.into());
+    if actor.name.is_some() {
+        return details([decision, early, ("name_is_claimed", true.into()), secret]);
     }
-    details(pairs)
+    details([decision, early, secret])
 }
 
 /// A time as entries have it: in UTC, to the microsecond.
@@ -205,7 +215,7 @@ pub struct Entry {
     pub at: String,
     /// When it became part of the chain.
     pub sealed_at: String,
-    /// `key:{id}`, `webhook:{webhook-id}`, `link:{reviewer}`, `execution:{id}` or `host`.
+    /// `key:{id}`, `host:{id}`, `webhook:{webhook-id}`, `link:{reviewer}`, `execution:{id}` or `host`.
     pub actor: String,
     /// The name of the key, or of the reviewer.
     pub actor_name: Option<String>,

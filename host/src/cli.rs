@@ -1,7 +1,7 @@
 //! The command line: one file per command or family of commands.
 //!
 //! Every command that asks something of a host is a client of the HTTP API, like anybody else's program. `serve`,
-//! `tenants` and `secrets rekey` are the host themselves; `new`, `build` and `try` need none, nor does `replay`, but for an execution.
+//! `tenants host-key` and `secrets rekey` are the host themselves; `new`, `build` and `try` need none, nor does `replay`, but for an execution.
 
 mod api;
 mod asks;
@@ -36,6 +36,7 @@ mod settings;
 mod show;
 mod sign;
 mod table;
+mod tenants;
 mod text;
 mod time;
 mod trying;
@@ -172,22 +173,9 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Sign a webhook's body on standard input and print the headers
     Sign(sign::SignArgs),
-    /// Make tenants; works on the database, not through the API
+    /// Make, list, suspend and resume tenants, with a key for the whole host
     #[command(subcommand)]
-    Tenants(TenantsCommand),
-}
-
-#[derive(Subcommand)]
-enum TenantsCommand {
-    /// Make a tenant and print its first key, an operator's
-    #[command(after_help = "Examples:\n  countersign tenants create acme --database-url postgres://…")]
-    Create {
-        /// 1 to 64 of a-z 0-9 -
-        #[arg(value_name = "NAME")]
-        name: String,
-        #[command(flatten)]
-        config: Box<crate::config::Config>,
-    },
+    Tenants(tenants::TenantsCommand),
 }
 
 /// Does what the command line says; the exit code tells scripts how it went.
@@ -208,24 +196,19 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn dispatch(cli: Cli, out: Output) -> Result<Exit, Failure> {
     let globals = &cli.globals;
     let key = globals.api_key.as_deref();
-    let client = || {
+    let url = || {
         let url = globals.url.clone().or_else(|| std::env::var("COUNTERSIGN_URL").ok());
-        let url = url.unwrap_or_else(|| DEFAULT_URL.to_owned());
+        url.unwrap_or_else(|| DEFAULT_URL.to_owned())
+    };
+    let client = || {
+        let url = url();
         Client::new(&url, Some(client::find_key(&url, key)?))
     };
     match cli.command {
         Command::Serve(config) => crate::serve(*config).await.map_err(|error| failed(&error))?,
         Command::ServeBelow(config) => dev::serve_below(*config).await.map_err(|error| failed(&error))?,
         Command::Dev(args) => dev::dev(&args, globals.url.as_deref(), key, out).await?,
-        Command::Tenants(TenantsCommand::Create { name, config }) => {
-            let key = crate::create_tenant(*config, name.clone()).await.map_err(|error| failed(&error))?;
-            if out.json {
-                out.document(&serde_json::json!({"tenant": name, "key": key}).to_string())?;
-            } else {
-                out.line(&key)?;
-                out.note("Keep it now: it cannot be shown again.");
-            }
-        }
+        Command::Tenants(command) => tenants::tenants(command, &url(), out).await?,
         Command::Try(args) => return trying::run(&args, out).await,
         Command::Replay(args) => return replay::run(&args, client, out).await,
         Command::Demo(args) => demo::demo(args, out).await?,

@@ -217,6 +217,11 @@ impl DataDir {
         keys.with_context(|| path.display().to_string())
     }
 
+    /// Where a key for the whole host is left for the command line.
+    pub fn host_key_file(&self) -> PathBuf {
+        self.path.join("host-key")
+    }
+
     /// Where the operator's key of the default tenant is left for the command line.
     pub fn api_key_file(&self) -> PathBuf {
         self.path.join("api-key")

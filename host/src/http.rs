@@ -20,6 +20,7 @@ use crate::link::Links;
 use crate::master_key::MasterKeys;
 use crate::web;
 
+mod access;
 mod agentfield;
 mod agents;
 mod audit;
@@ -34,18 +35,24 @@ mod extract;
 mod groups;
 mod health;
 mod journal;
+mod key_uses;
 mod keys;
 mod links;
 mod pauses;
 mod reviewers;
+mod secrets;
 mod settings;
+mod tenants;
 mod unread;
 mod webhooks;
 
+pub use access::{Access, ROUTES};
 use auth::GoodKeys;
 pub use auth::new_key;
 use document::Document;
 use error::Error;
+use key_uses::KeyUses;
+pub use keys::NAME_BYTES_MAX as KEY_NAME_BYTES_MAX;
 
 /// Largest JSON body, in bytes: an input may have 1 MiB, and something around it.
 const JSON_BODY_BYTES_MAX: usize = (1 << 20) + (64 << 10);
@@ -61,6 +68,7 @@ pub struct App {
     master_keys: MasterKeys,
     links: Links,
     good_keys: GoodKeys,
+    key_uses: KeyUses,
     notifier: Notifier,
 }
 
@@ -74,20 +82,22 @@ pub struct Notifier {
 
 impl App {
     pub fn new(db: Db, cache: Cache, master_keys: MasterKeys, links: Links, notifier: Notifier) -> Self {
-        Self { db, cache, master_keys, links, good_keys: GoodKeys::new(), notifier }
+        Self { db, cache, master_keys, links, good_keys: GoodKeys::new(), key_uses: KeyUses::default(), notifier }
     }
 }
 
 /// Serves the API and the reviewers' pages until `stop`; then lets the requests that are under way end, for as long as it is polled.
 pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> std::io::Result<()> {
     // Whoever changes something is recorded with the address that it comes from.
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
+    let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let (served, ()) = tokio::join!(served.into_future(), app.key_uses.write_until(&app.db, &stop));
+    served
 }
 
-/// The whole API, and the pages.
-fn router(app: App) -> Router {
-    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+/// The routes of the API.
+fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
         .merge(agents::router())
         .merge(executions::router())
         .merge(journal::router())
@@ -96,6 +106,8 @@ fn router(app: App) -> Router {
         .merge(links::router())
         .merge(webhooks::router())
         .merge(keys::router())
+        .merge(secrets::router())
+        .merge(tenants::router())
         .merge(reviewers::router())
         .merge(groups::router())
         .merge(endpoints::router())
@@ -104,7 +116,17 @@ fn router(app: App) -> Router {
         .merge(agentfield::router())
         .merge(audit::router())
         .merge(health::router())
-        .split_for_parts();
+}
+
+/// What describes them.
+#[cfg(test)]
+fn document() -> utoipa::openapi::OpenApi {
+    api().split_for_parts().1
+}
+
+/// The whole API, and the pages.
+fn router(app: App) -> Router {
+    let (router, document) = api().split_for_parts();
     let document = document::finished(&document);
     let pages = web::router(web::Site { db: app.db.clone(), links: app.links.clone() });
     router

@@ -34,4 +34,4 @@ mod crash; // where a test may have the host die
 mod metrics; // what a host counts
 mod random; // random bytes from the operating system
 
-pub use serve::{create_tenant, rekey_secrets, serve};
+pub use serve::{create_host_key, rekey_secrets, serve};

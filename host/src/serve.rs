@@ -1,7 +1,7 @@
 //! One host, from its configuration to its end.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +11,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::api_key::Role;
+use crate::api_key::{HOST_TENANT, Role};
 use crate::audit::Actor;
 use crate::config::{self, Config, DataDir};
 use crate::db::Db;
 use crate::db::embedded::Embedded;
 use crate::dialer::Dialer;
 use crate::effects::ai::{Models, Settings};
-use crate::execution::is_tenant;
 use crate::guest::{Cache, Engine, Limits};
-use crate::http::{self, App, Notifier};
+use crate::http::{self, App, KEY_NAME_BYTES_MAX, Notifier};
 use crate::link::Links;
 use crate::master_key::MasterKeys;
 use crate::outbox::Outbox;
@@ -125,13 +124,12 @@ async fn keep(mut postgres: Embedded, data: PathBuf, db: Db, stop: CancellationT
     postgres
 }
 
-/// Creates a tenant, directly in the database, and returns an operator's key for it.
-pub async fn create_tenant(config: Config, tenant: String) -> anyhow::Result<String> {
-    anyhow::ensure!(is_tenant(&tenant), "a tenant's name is 1 to 64 of a-z 0-9 -, a letter or digit first");
+/// Makes a key for the whole host, directly in the database.
+pub async fn create_host_key(config: Config, name: String) -> anyhow::Result<String> {
+    anyhow::ensure!(!name.trim().is_empty() && name.len() <= KEY_NAME_BYTES_MAX, "a key's name is 1 to 128 bytes");
     let data = DataDir::open(&config.data_dir)?;
     let (db, postgres) = database(&config, &data).await?;
-    anyhow::ensure!(db.create_tenant(&tenant, &Actor::HOST).await?, "there is a tenant {tenant:?} already");
-    let (_, key) = http::new_key(&db, &tenant, "operator", Role::Operator, None, Actor::HOST).await?;
+    let (_, key) = http::new_key(&db, HOST_TENANT, &name, Role::Host, None, Actor::HOST).await?;
     db.close().await;
     if let Some(postgres) = postgres {
         postgres.stop().await?;
@@ -160,12 +158,11 @@ async fn start(
     notifier: Notifier,
 ) -> anyhow::Result<(App, Cache)> {
     if db.create_tenant(DEFAULT_TENANT, &Actor::HOST).await? || !data.api_key_file().exists() {
-        // A key that a crash kept from being written down is never used; the next start makes another.
         let name = format!("first operator of {}", data.worker);
-        let (_, key) = http::new_key(db, DEFAULT_TENANT, &name, Role::Operator, None, Actor::HOST).await?;
-        let _ = std::fs::remove_file(data.api_key_file());
-        config::secret(&data.api_key_file(), || format!("{key}\n").into_bytes())?;
-        tracing::info!(path = %data.api_key_file().display(), "wrote an operator's key for the tenant `default`");
+        write_key(db, DEFAULT_TENANT, &name, Role::Operator, &data.api_key_file()).await?;
+    }
+    if !data.host_key_file().exists() {
+        write_key(db, HOST_TENANT, &format!("first of {}", data.worker), Role::Host, &data.host_key_file()).await?;
     }
     if data.is_sole {
         let count = db.rescue(Some(&data.worker)).await?;
@@ -179,6 +176,16 @@ async fn start(
     tracing::debug!(concurrency = config.concurrency, "engine ready");
     let cache = Cache::new(engine, directory, key);
     Ok((App::new(db.clone(), cache.clone(), keys, links, notifier), cache))
+}
+
+/// Makes a key and leaves it in a file. One that a crash kept from being written down is never used; the next start makes
+/// another.
+async fn write_key(db: &Db, tenant: &str, name: &str, role: Role, path: &Path) -> anyhow::Result<()> {
+    let (_, key) = http::new_key(db, tenant, name, role, None, Actor::HOST).await?;
+    let _ = std::fs::remove_file(path);
+    config::secret(path, || format!("{key}\n").into_bytes())?;
+    tracing::info!(path = %path.display(), tenant.id = tenant, role = role.as_str(), "wrote a first key");
+    Ok(())
 }
 
 fn worker(config: &Config, data: &DataDir, db: &Db, cache: &Cache, links: Links) -> anyhow::Result<Worker> {

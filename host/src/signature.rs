@@ -135,7 +135,7 @@ pub fn sign(secret: &Secret, id: &str, timestamp: u64, body: &[u8]) -> String {
     format!("{SCHEME_PREFIX}{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
 
-/// Whether one of the signatures was made with one of the secrets, not long ago.
+/// The place of the secret that one of the signatures was made with, not long ago.
 ///
 /// The id must be 1 to 64 of `A-Z a-z 0-9 _ -`; the timestamp decimal seconds without sign or leading zero, within
 /// `TOLERANCE_SECONDS` of `now_seconds`; the signatures 1 to `SIGNATURES_MAX`, separated by single spaces. Signatures of
@@ -144,7 +144,7 @@ pub fn sign(secret: &Secret, id: &str, timestamp: u64, body: &[u8]) -> String {
 /// # Errors
 ///
 /// `Invalid` if any of this is not so. A caller must not tell the sender its reason.
-pub fn verify(secrets: &[Secret], headers: &Headers<'_>, body: &[u8], now_seconds: u64) -> Result<(), Invalid> {
+pub fn verify(secrets: &[Secret], headers: &Headers<'_>, body: &[u8], now_seconds: u64) -> Result<usize, Invalid> {
     let invalid = |reason| Err(Invalid { reason });
     if !is_id(headers.id) {
         return invalid("webhook-id is not 1 to 64 of A-Z a-z 0-9 _ -");
@@ -169,14 +169,16 @@ pub fn verify(secrets: &[Secret], headers: &Headers<'_>, body: &[u8], now_second
     }
 
     // Every pair is looked at, so that the time taken does not tell which of the secrets was the right one.
-    let mut matches = false;
-    for secret in secrets {
+    let mut found = None;
+    for (place, secret) in secrets.iter().enumerate() {
         let mac = secret.mac(headers.id, headers.timestamp, body);
         for candidate in &candidates {
-            matches |= mac.clone().verify_slice(candidate).is_ok();
+            if mac.clone().verify_slice(candidate).is_ok() {
+                found = Some(place);
+            }
         }
     }
-    if matches { Ok(()) } else { invalid("no signature fits: another secret, or something was changed on the way") }
+    found.ok_or(Invalid { reason: "no signature fits: another secret, or something was changed on the way" })
 }
 
 fn is_id(id: &str) -> bool {

@@ -121,7 +121,12 @@ fn read(site: &Site, token: Token) -> Result<(String, Link)> {
 
 async fn look(site: &Site, link: Link) -> Result<Seen> {
     let now = Utc::now();
-    let pause = site.db.find_pause(&link.tenant, &link.execution, &link.approval_request_id).await?;
+    let suspended = site.db.is_tenant_suspended(&link.tenant);
+    let pause = site.db.find_pause(&link.tenant, &link.execution, &link.approval_request_id);
+    let (suspended, pause) = tokio::try_join!(suspended, pause)?;
+    if suspended {
+        return Err(Refusal::Suspended);
+    }
     match pause.filter(|pause| pause.status != "early") {
         Some(pause) => {
             let is_asked = site.db.asks(&link.tenant, &pause, &link.reviewer).await?;

@@ -51,6 +51,7 @@ async fn the_host_does_what_its_document_says_and_refuses_what_it_does_not_allow
     std::fs::create_dir_all(&place).unwrap();
     std::fs::write(place.join("schemathesis.toml"), settings).unwrap();
 
+    host.tenant("other");
     let secret = api.post("/v1/secrets", &json!({})).await.expect(201);
     let seconds = std::env::var("SCHEMATHESIS_SECONDS").unwrap_or_else(|_| SECONDS.to_string());
     let run = Command::new(root().join("target/schemathesis/bin/schemathesis"))
@@ -58,6 +59,7 @@ async fn the_host_does_what_its_document_says_and_refuses_what_it_does_not_allow
         .args(["--max-time", &seconds, "--request-timeout", "15", "--generation-database", "none"])
         .current_dir(&place)
         .env("API_KEY", api.role("operator").await.key())
+        .env("HOST_KEY", host.host_api().key())
         .env("WEBHOOK_SECRET", secret["secret"].as_str().unwrap())
         .env("WEBHOOK_SECRET_ID", secret["id"].as_str().unwrap())
         .stdin(Stdio::null())

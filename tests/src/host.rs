@@ -97,6 +97,12 @@ impl Host {
         Api::new(&self.url, key.trim())
     }
 
+    /// A client with the key for the whole host that it wrote down.
+    pub fn host_api(&self) -> Api {
+        let key = std::fs::read_to_string(self.data_dir.join("host-key")).expect("the host wrote a key");
+        Api::new(&self.url, key.trim())
+    }
+
     /// Where it keeps its files.
     pub fn data_dir(&self) -> &std::path::Path {
         &self.data_dir
@@ -106,12 +112,11 @@ impl Host {
         &self.url
     }
 
-    /// Makes another tenant, as an operator does: by the binary, on the database. Returns a client with its first key.
+    /// Makes another tenant, as who runs the host does: by the command line. Returns a client with its first key.
     pub fn tenant(&self, name: &str) -> Api {
         let made = Command::new(build::host())
-            .args(["tenants", "create", name, "--data-dir"])
-            .arg(self.data_dir.join(format!("tenant-{name}")))
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .args(["tenants", "create", name, "--url", &self.url])
+            .env("COUNTERSIGN_HOST_KEY", self.host_api().key())
             .output()
             .expect("the host's binary starts");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -130,7 +135,8 @@ impl Host {
     /// Fails the test if a secret that every host has is in its log.
     fn assert_discreet(&self) {
         let key = std::fs::read_to_string(self.data_dir.join("api-key")).unwrap_or_default();
-        let secrets = [AI_KEY, MASTER_KEY.trim_start_matches("cmk_"), key.trim()];
+        let host_key = std::fs::read_to_string(self.data_dir.join("host-key")).unwrap_or_default();
+        let secrets = [AI_KEY, MASTER_KEY.trim_start_matches("cmk_"), key.trim(), host_key.trim()];
         for line in self.log() {
             let found = secrets.iter().find(|secret| !secret.is_empty() && line.contains(**secret));
             assert!(found.is_none(), "a secret is in the host's log: {line}");

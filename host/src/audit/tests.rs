@@ -158,9 +158,12 @@ fn details_are_the_same_text_whatever_their_order_and_say_what_is_only_claimed()
     let actor = |who| Actor { who, name: Some("Ada"), from: None };
     let plain = r#"{"decision":"ok","early":true}"#;
     assert_eq!(decision("ok", true, &actor(Who::Key("k"))), plain);
-    assert_eq!(decision("ok", true, &Actor { name: None, ..actor(Who::Webhook("w")) }), plain);
-    let claimed = r#"{"decision":"ok","early":true,"name_is_claimed":true}"#;
-    assert_eq!(decision("ok", true, &actor(Who::Webhook("w"))), claimed);
+    assert_eq!(decision("ok", true, &actor(Who::HostKey("k"))), plain);
+    let webhook = actor(Who::Webhook { id: "w", secret: "sec_1" });
+    let signed = r#"{"decision":"ok","early":true,"secret":"sec_1"}"#;
+    assert_eq!(decision("ok", true, &Actor { name: None, ..webhook }), signed);
+    let claimed = r#"{"decision":"ok","early":true,"name_is_claimed":true,"secret":"sec_1"}"#;
+    assert_eq!(decision("ok", true, &webhook), claimed);
 }
 
 #[test]

@@ -226,31 +226,48 @@ fn is_loopback(url: &reqwest::Url) -> bool {
     host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// A key that `serve` leaves in its data directory, and how to give another instead.
+struct Left {
+    file: &'static str,
+    ask: &'static str,
+}
+
+const API_KEY: Left = Left { file: "api-key", ask: "pass --api-key or set COUNTERSIGN_API_KEY" };
+const HOST_KEY: Left = Left { file: "host-key", ask: "pass --key or set COUNTERSIGN_HOST_KEY" };
+
 /// The key to the host at `url`: the one given, else the one that `serve` left in its data directory.
 ///
 /// That one is an operator's, so it is only sent to a host on this machine.
 pub(crate) fn find_key(url: &str, given: Option<&str>) -> Result<String, Failure> {
+    find(url, given, &API_KEY)
+}
+
+/// The same, of the key for all of the host.
+pub(crate) fn find_host_key(url: &str, given: Option<&str>) -> Result<String, Failure> {
+    find(url, given, &HOST_KEY)
+}
+
+fn find(url: &str, given: Option<&str>, left: &Left) -> Result<String, Failure> {
     if let Some(key) = given.map(str::trim).filter(|key| !key.is_empty()) {
         return Ok(key.to_owned());
     }
-    let ask = "pass --api-key or set COUNTERSIGN_API_KEY";
+    let ask = left.ask;
     if !reqwest::Url::parse(url).is_ok_and(|url| is_loopback(&url)) {
         return Err(Failure::Usage(format!("no API key for {url}: {ask}")));
     }
     let data_dir = std::env::var_os("COUNTERSIGN_DATA_DIR")
         .filter(|dir| !dir.is_empty())
         .map_or_else(crate::config::default_data_dir, PathBuf::from);
-    key_in(&data_dir)
+    key_in(&data_dir, left)
 }
 
 /// A client for a host on this machine, with the key that it left in its data directory.
 pub(crate) fn from_data_dir(url: &str, data_dir: &Path) -> Result<Client, Failure> {
-    Client::new(url, Some(key_in(data_dir)?))
+    Client::new(url, Some(key_in(data_dir, &API_KEY)?))
 }
 
-fn key_in(data_dir: &Path) -> Result<String, Failure> {
-    let ask = "pass --api-key or set COUNTERSIGN_API_KEY";
-    let file = data_dir.join("api-key");
+fn key_in(data_dir: &Path, left: &Left) -> Result<String, Failure> {
+    let (ask, file) = (left.ask, data_dir.join(left.file));
     let text = std::fs::read_to_string(&file).map_err(|error| {
         Failure::Usage(format!(
             "no API key: {ask}. `countersign serve` leaves one in its data directory, which is COUNTERSIGN_DATA_DIR; {} \

@@ -87,6 +87,8 @@ pub(crate) enum Role {
     Runner,
     /// Look at pauses and decide them
     Reviewer,
+    /// Make, suspend and resume tenants; made with such a key only
+    Host,
 }
 
 #[derive(Serialize)]
@@ -105,6 +107,7 @@ struct Item {
     role: Option<String>,
     created_at: Option<String>,
     expires_at: Option<String>,
+    last_used_at: Option<String>,
     master_key: Option<String>,
     usable: Option<bool>,
     revoked_at: Option<String>,
@@ -122,10 +125,11 @@ pub(crate) async fn keys(command: &KeysCommand, client: &Client, out: Output) ->
             if out.json {
                 return Ok(out.document(&reply.body)?);
             }
-            let mut table = Table::new(["KEY_ID", "ROLE", "CREATED", "EXPIRES", "NAME"]);
+            let mut table = Table::new(["KEY_ID", "ROLE", "CREATED", "EXPIRES", "LAST_USED", "NAME"]);
             for item in reply.items::<Item>()?.0 {
                 let role = item.role.clone().unwrap_or_default();
-                table.row([item.id.clone(), role, item.created(), item.expires(), item.name.unwrap_or_default()]);
+                let (created, expires, used) = (item.created(), item.expires(), item.last_used());
+                table.row([item.id, role, created, expires, used, item.name.unwrap_or_default()]);
             }
             Ok(out.table(&table, "No keys.")?)
         }
@@ -186,6 +190,10 @@ async fn list_secrets(client: &Client, out: Output) -> Result<(), Failure> {
 impl Item {
     fn created(&self) -> String {
         self.created_at.as_deref().map(|at| time::relative(at, time::now())).unwrap_or_default()
+    }
+
+    fn last_used(&self) -> String {
+        self.last_used_at.as_deref().map_or_else(|| "never".into(), |at| time::relative(at, time::now()))
     }
 
     fn expires(&self) -> String {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::asked::is_open;
 use super::claims::Claim;
 use super::pauses::NewPause;
-use super::tenants::Encrypted;
+use super::secrets::Encrypted;
 use super::{Db, Result, audit};
 use crate::approval::person;
 use crate::audit::{Action, Actor, details};

@@ -40,7 +40,14 @@ pub struct Waiting {
     pub lane: Lane,
     /// When its next is due.
     pub next_at: DateTime<Utc>,
-    pub is_due: bool,
+    /// How long until then; none while its tenant is suspended.
+    pub due_in_seconds: Option<f64>,
+}
+
+impl Waiting {
+    pub fn is_due(&self) -> bool {
+        self.due_in_seconds.is_some_and(|seconds| seconds <= 0.0)
+    }
 }
 
 /// A delivery that this host is to try now, and all that it takes.
@@ -122,7 +129,10 @@ impl Db {
                  ) next
                  where lane.place < $3
              )
-             select tenant_id, recipient, next_at, next_at <= statement_timestamp() as is_due from lane order by place",
+             select tenant_id, recipient, next_at,
+                    case when t.suspended_at is null
+                         then extract(epoch from next_at - statement_timestamp())::float8 end as due_in_seconds
+             from lane join tenant t using (tenant_id) order by place",
         )
         .bind(after.map_or("", |lane| &lane.tenant_id))
         .bind(after.map_or("", |lane| &lane.recipient))
@@ -248,16 +258,6 @@ impl Db {
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected())
-    }
-
-    /// How long until a delivery is due; none if nothing is left.
-    pub async fn next_delivery_due(&self) -> Result<Option<Duration>> {
-        let seconds: Option<f64> = sqlx::query_scalar(
-            "select extract(epoch from min(next_at) - clock_timestamp())::float8 from delivery where state = 'pending'",
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9))))
     }
 
     /// How many deliveries of all tenants are due, and for how long the oldest has been.

@@ -1,57 +1,17 @@
-//! Tenants, their API keys, and the secrets of their webhooks.
+//! Tenants, and what they have switched on.
 
 use chrono::{DateTime, Utc};
 
-use super::{Db, Result, audit};
-use crate::audit::{Action, Actor, details, time};
-use crate::master_key::KeyId;
+use super::{Db, Page, Result, audit};
+use crate::api_key::HOST_TENANT;
+use crate::audit::{Action, Actor, details};
 
-/// An API key, without its secret.
+/// A tenant.
 #[derive(Debug, sqlx::FromRow)]
-pub struct Key {
-    pub key_id: String,
-    pub name: String,
-    pub role: String,
-    pub created_at: DateTime<Utc>,
-    pub expires_at: Option<DateTime<Utc>>,
-}
-
-/// What is needed to check an API key that somebody presents.
-#[derive(Debug, sqlx::FromRow)]
-pub struct KeyCheck {
-    pub name: String,
-    pub role: String,
-    pub secret_sha256: Vec<u8>,
-    pub expires_at: Option<DateTime<Utc>>,
-}
-
-/// A webhook secret, encrypted: see `master_key`.
-#[derive(Debug, sqlx::FromRow)]
-pub struct Secret {
-    pub secret_id: String,
-    pub name: String,
-    pub created_at: DateTime<Utc>,
-    pub encrypted: Vec<u8>,
-}
-
-/// What is needed to decrypt one.
-#[derive(Debug, sqlx::FromRow)]
-pub struct Encrypted {
+pub struct Tenant {
     pub tenant_id: String,
-    pub secret_id: String,
-    pub encrypted: Vec<u8>,
-}
-
-/// A key to be made.
-#[derive(Debug)]
-pub struct NewKey<'a> {
-    pub tenant: &'a str,
-    pub key_id: &'a str,
-    pub name: &'a str,
-    pub role: &'a str,
-    pub secret_sha256: &'a [u8],
-    pub expires_in_days: Option<i32>,
-    pub actor: Actor<'a>,
+    pub created_at: DateTime<Utc>,
+    pub suspended_at: Option<DateTime<Utc>>,
 }
 
 impl Db {
@@ -70,109 +30,55 @@ impl Db {
         Ok(true)
     }
 
-    pub async fn create_key(&self, new: &NewKey<'_>) -> Result<Key> {
-        let mut tx = self.pool.begin().await?;
-        let key: Key = sqlx::query_as(
-            "insert into api_key (tenant_id, key_id, name, role, secret_sha256, expires_at)
-             values ($1, $2, $3, $4, $5, now() + make_interval(days => $6))
-             returning key_id, name, role, created_at, expires_at",
+    /// The tenants, by name; or the one of this name. That of the host's own keys is none.
+    pub async fn list_tenants(&self, tenant: Option<&str>, after: Option<&str>, limit: i64) -> Result<Page<Tenant>> {
+        let items = sqlx::query_as(
+            "select tenant_id, created_at, suspended_at from tenant
+             where tenant_id <> $1 and ($2::text is null or tenant_id = $2) and tenant_id > coalesce($3::text, '')
+             order by tenant_id limit $4 + 1",
         )
-        .bind(new.tenant)
-        .bind(new.key_id)
-        .bind(new.name)
-        .bind(new.role)
-        .bind(new.secret_sha256)
-        .bind(new.expires_in_days)
-        .fetch_one(&mut *tx)
-        .await?;
-        let details = details([
-            ("name", new.name.into()),
-            ("role", new.role.into()),
-            ("expires_at", key.expires_at.map(time).into()),
-        ]);
-        audit::write(&mut tx, new.tenant, &new.actor, Action::KeyCreated, new.key_id, &details).await?;
-        tx.commit().await?;
-        Ok(key)
-    }
-
-    /// A key that is neither revoked nor expired.
-    pub async fn find_key(&self, tenant: &str, key_id: &str) -> Result<Option<KeyCheck>> {
-        Ok(sqlx::query_as(
-            "select name, role, secret_sha256, expires_at from api_key
-             where tenant_id = $1 and key_id = $2
-               and revoked_at is null and (expires_at is null or expires_at > now())",
-        )
+        .bind(HOST_TENANT)
         .bind(tenant)
-        .bind(key_id)
-        .fetch_optional(&self.pool)
-        .await?)
-    }
-
-    /// The keys in force, oldest first.
-    pub async fn list_keys(&self, tenant: &str, limit: i64) -> Result<Vec<Key>> {
-        Ok(sqlx::query_as(
-            "select key_id, name, role, created_at, expires_at from api_key
-             where tenant_id = $1 and revoked_at is null order by created_at, key_id limit $2",
-        )
-        .bind(tenant)
+        .bind(after)
         .bind(limit)
         .fetch_all(&self.pool)
-        .await?)
+        .await?;
+        Ok(Page::cut(items, limit, |last: &Tenant| last.tenant_id.clone()))
     }
 
-    /// Once this returns true, the key is found no more. False if there is no such key in force.
-    pub async fn revoke_key(&self, tenant: &str, key_id: &str, actor: &Actor<'_>) -> Result<bool> {
+    /// Suspends a tenant, or lets it go on. What it was already stays as it was. False if there is no such tenant.
+    pub async fn suspend_tenant(&self, tenant: &str, suspended: bool, actor: &Actor<'_>) -> Result<bool> {
+        if tenant == HOST_TENANT {
+            return Ok(false);
+        }
         let mut tx = self.pool.begin().await?;
-        let name: Option<String> = sqlx::query_scalar(
-            "update api_key set revoked_at = now() where tenant_id = $1 and key_id = $2 and revoked_at is null
-             returning name",
+        let changed = sqlx::query(
+            "update tenant set suspended_at = case when $2 then clock_timestamp() end
+             where tenant_id = $1 and (suspended_at is not null) <> $2",
         )
         .bind(tenant)
-        .bind(key_id)
-        .fetch_optional(&mut *tx)
+        .bind(suspended)
+        .execute(&mut *tx)
         .await?;
-        let Some(name) = name else { return Ok(false) };
-        let details = details([("name", name.into())]);
-        audit::write(&mut tx, tenant, actor, Action::KeyRevoked, key_id, &details).await?;
+        if changed.rows_affected() == 0 {
+            let found = sqlx::query("select from tenant where tenant_id = $1").bind(tenant);
+            return Ok(found.fetch_optional(&mut *tx).await?.is_some());
+        }
+        let action = if suspended { Action::TenantSuspended } else { Action::TenantResumed };
+        audit::write(&mut tx, tenant, actor, action, tenant, &details([])).await?;
         tx.commit().await?;
+        self.bell.ring();
         Ok(true)
     }
 
-    /// Keeps an encrypted webhook secret. How many are in force is for the caller to bound, by `list_secrets`.
-    pub async fn create_secret(
-        &self,
-        tenant: &str,
-        id: &str,
-        name: &str,
-        encrypted: &[u8],
-        actor: &Actor<'_>,
-    ) -> Result<Secret> {
-        let mut tx = self.pool.begin().await?;
-        let secret = sqlx::query_as(
-            "insert into webhook_secret (tenant_id, secret_id, name, encrypted) values ($1, $2, $3, $4)
-             returning secret_id, name, created_at, encrypted",
-        )
-        .bind(tenant)
-        .bind(id)
-        .bind(name)
-        .bind(encrypted)
-        .fetch_one(&mut *tx)
-        .await?;
-        let details = details([("name", name.into())]);
-        audit::write(&mut tx, tenant, actor, Action::SecretCreated, id, &details).await?;
-        tx.commit().await?;
-        Ok(secret)
-    }
-
-    /// The secrets in force: what a signature may have been made with.
-    pub async fn webhook_secrets(&self, tenant: &str) -> Result<Vec<Encrypted>> {
-        Ok(sqlx::query_as(
-            "select tenant_id, secret_id, encrypted from webhook_secret
-             where tenant_id = $1 and revoked_at is null order by created_at desc",
-        )
-        .bind(tenant)
-        .fetch_all(&self.pool)
-        .await?)
+    /// Whether nothing of the tenant is served at the moment.
+    pub async fn is_tenant_suspended(&self, tenant: &str) -> Result<bool> {
+        let suspended: Option<bool> =
+            sqlx::query_scalar("select suspended_at is not null from tenant where tenant_id = $1")
+                .bind(tenant)
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(suspended.unwrap_or(false))
     }
 
     /// Whether the tenant takes AgentField's webhooks that are signed without a time. False if there is no such tenant.
@@ -203,81 +109,5 @@ impl Db {
         }
         tx.commit().await?;
         Ok(())
-    }
-
-    /// The secrets in force, oldest first.
-    pub async fn list_secrets(&self, tenant: &str) -> Result<Vec<Secret>> {
-        Ok(sqlx::query_as(
-            "select secret_id, name, created_at, encrypted from webhook_secret
-             where tenant_id = $1 and revoked_at is null order by created_at, secret_id",
-        )
-        .bind(tenant)
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
-    /// Once this returns true, no host takes a signature by it any more, and the secret is gone. False if there is no
-    /// such secret in force.
-    pub async fn revoke_secret(&self, tenant: &str, secret_id: &str, actor: &Actor<'_>) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
-        let name: Option<String> = sqlx::query_scalar(
-            "update webhook_secret set revoked_at = now(), encrypted = null
-             where tenant_id = $1 and secret_id = $2 and revoked_at is null returning name",
-        )
-        .bind(tenant)
-        .bind(secret_id)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(name) = name else { return Ok(false) };
-        let details = details([("name", name.into())]);
-        audit::write(&mut tx, tenant, actor, Action::SecretRevoked, secret_id, &details).await?;
-        tx.commit().await?;
-        Ok(true)
-    }
-
-    /// How many secrets of all tenants and their endpoints are in force, by their version and master key: the first five bytes.
-    pub async fn count_secrets(&self) -> Result<Vec<(Vec<u8>, i64)>> {
-        Ok(sqlx::query_as(
-            "select substring(encrypted from 1 for 5) as master_key, count(*)
-             from (select encrypted from webhook_secret where revoked_at is null
-                   union all select encrypted from endpoint_secret) as kept
-             group by master_key order by master_key",
-        )
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
-    /// The secrets of all tenants in force, after this one, in the order of tenant and id.
-    pub async fn secrets_after(&self, tenant: &str, secret_id: &str, limit: i64) -> Result<Vec<Encrypted>> {
-        Ok(sqlx::query_as(
-            "select tenant_id, secret_id, encrypted from webhook_secret
-             where (tenant_id, secret_id) > ($1, $2) and revoked_at is null order by tenant_id, secret_id limit $3",
-        )
-        .bind(tenant)
-        .bind(secret_id)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
-    /// Keeps a secret in another encryption. False if it was revoked or encrypted anew meanwhile.
-    pub async fn reencrypt_secret(&self, old: &Encrypted, encrypted: &[u8], actor: &Actor<'_>) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
-        let done = sqlx::query(
-            "update webhook_secret set encrypted = $4 where tenant_id = $1 and secret_id = $2 and encrypted = $3",
-        )
-        .bind(&old.tenant_id)
-        .bind(&old.secret_id)
-        .bind(&old.encrypted)
-        .bind(encrypted)
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 0 {
-            return Ok(false);
-        }
-        let details = details([("master_key", KeyId::of(encrypted).map(|id| id.to_string()).into())]);
-        audit::write(&mut tx, &old.tenant_id, actor, Action::SecretReencrypted, &old.secret_id, &details).await?;
-        tx.commit().await?;
-        Ok(true)
     }
 }

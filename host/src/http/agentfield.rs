@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Caller, peer};
+use super::auth::Caller;
 use super::error::{self, Error};
 use super::extract::Json;
 use super::pauses::{Checked, Outcome, check, outcome};
@@ -102,7 +102,7 @@ impl FromRequestParts<App> for Bearer {
             (None, _) => Caller::from_request_parts(parts, app).await?,
             (Some(key), None) => {
                 let key = key.to_str().map_err(|_| Error::Unauthenticated)?;
-                Caller::of_key(app, key, peer(&parts.extensions)).await?
+                Caller::of_key(app, key, parts).await?
             }
             _ => return Err(Error::Unauthenticated.into()),
         };

@@ -14,7 +14,6 @@ use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{self, Json, Paging, Path, Query, bad_cursor, cursor_number, limit};
-use crate::api_key::Action;
 use crate::db::Page;
 use crate::db::agents::{self, Deployed, Deployment};
 use crate::execution::{Blame, hex, is_name};
@@ -90,7 +89,6 @@ async fn upload(
     Path(agent): Path<String>,
     request: Request,
 ) -> Result<(StatusCode, Json<Version>)> {
-    caller.may(Action::Deploy)?;
     if !is_name(&agent) {
         return Err(Error::invalid("an agent's name is 1 to 64 of a-z 0-9 _ -, starting with a letter"));
     }
@@ -118,7 +116,6 @@ async fn upload(
 #[utoipa::path(get, path = "/v1/agents", params(Paging),
     responses((status = 200, body = Versions), (status = "4XX", body = ErrorBody)))]
 async fn list(State(app): State<App>, caller: Caller, Query(paging): Query<Paging>) -> Result<Json<Versions>> {
-    caller.may(Action::SeeAgents)?;
     let after = paging.after.as_deref();
     if after.is_some_and(|after| !is_name(after)) {
         return Err(bad_cursor());
@@ -130,7 +127,6 @@ async fn list(State(app): State<App>, caller: Caller, Query(paging): Query<Pagin
 #[utoipa::path(get, path = "/v1/agents/{agent}", params(("agent" = String, Path)),
     responses((status = 200, body = Version), (status = "4XX", body = ErrorBody)))]
 async fn show(State(app): State<App>, caller: Caller, Path(agent): Path<String>) -> Result<Json<Version>> {
-    caller.may(Action::SeeAgents)?;
     find(&app, &caller, &agent, None).await
 }
 
@@ -143,7 +139,6 @@ async fn versions(
     Path(agent): Path<String>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Versions>> {
-    caller.may(Action::SeeAgents)?;
     let _ = find(&app, &caller, &agent, None).await?;
     let before = paging.after.as_deref().map(cursor_number).transpose()?;
     page(app.db.list_versions(&caller.tenant, &agent, before, limit(paging.limit)?).await?)
@@ -158,7 +153,6 @@ async fn activate(
     caller: Caller,
     Path((agent, version)): Path<(String, String)>,
 ) -> Result<Json<Version>> {
-    caller.may(Action::Deploy)?;
     let number: i32 = version.parse().unwrap_or(0);
     if !is_name(&agent) || !app.db.activate(&caller.tenant, &agent, number, &caller.actor()).await? {
         let _ = find(&app, &caller, &agent, None).await?;

@@ -12,16 +12,17 @@ use chrono::{DateTime, Utc};
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 
-use super::App;
 use super::error::{Error, Result};
+use super::{App, access};
 use crate::api_key::{self, Action, ApiKey, Role};
 use crate::audit::{Actor, Who};
-use crate::db::tenants::{Key, NewKey};
+use crate::db::keys::{Key, KeyCheck, NewKey};
 use crate::db::{self, Db};
+use crate::limits::Settings;
 use crate::random;
 
-/// How long a key that was found good is taken to be good without a look. A key that is revoked on another host is
-/// refused here after this time.
+/// How long a key that was found good is taken to be good without a look. A key that is revoked, or whose tenant is
+/// suspended, on another host is refused here after this time.
 const TRUST: Duration = Duration::from_millis(500);
 
 /// How many keys are remembered.
@@ -39,9 +40,16 @@ impl GoodKeys {
         Self(Arc::new(Mutex::new(LruCache::new(KEYS_REMEMBERED))))
     }
 
-    /// Looks each key up again. Call it when one was revoked.
+    /// Looks each key up again. Call it when one was revoked, or a tenant was suspended or resumed.
     pub(super) fn forget(&self) {
         self.lock().clear();
+    }
+
+    fn get(&self, digest: &[u8; 32]) -> Option<Caller> {
+        let mut known = self.lock();
+        let (found, caller) = known.get(digest)?;
+        let expired = caller.expires_at.is_some_and(|expires_at| expires_at <= Utc::now());
+        (found.elapsed() < TRUST && !expired).then(|| caller.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -49,17 +57,23 @@ impl GoodKeys {
     }
 }
 
-/// The tenant, the key and the role behind a request. Which action it may do is for the handler to ask.
+/// The tenant, the key and the role behind a request. That the role may do what the route is for has been checked.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) tenant: String,
     pub(super) key_id: String,
     /// The name of the key.
     pub(super) name: String,
+    /// What is set for the tenant: its limits and quotas.
+    #[expect(dead_code, reason = "nothing is limited yet by what is set for a tenant")]
+    pub(super) settings: Arc<Settings>,
+    pub(super) role: Role,
+    is_suspended: bool,
     /// Where this request comes from.
     from: Option<IpAddr>,
-    role: Role,
     expires_at: Option<DateTime<Utc>>,
+    /// SHA-256 of the key's text.
+    digest: [u8; 32],
 }
 
 impl Caller {
@@ -70,30 +84,76 @@ impl Caller {
 
     /// How the audit log and the rows name who does something.
     pub(super) fn actor(&self) -> Actor<'_> {
-        Actor { who: Who::Key(&self.key_id), name: Some(&self.name), from: self.from }
+        let who = match self.role {
+            Role::Host => Who::HostKey(&self.key_id),
+            _ => Who::Key(&self.key_id),
+        };
+        Actor { who, name: Some(&self.name), from: self.from }
     }
 
-    /// The bearer of this key, at the other end of this connection.
-    pub(super) async fn of_key(app: &App, text: &str, from: Option<IpAddr>) -> Result<Self> {
-        let (digest, asked) = (Sha256::digest(text).into(), Instant::now());
-        if let Some((found, caller)) = app.good_keys.lock().get(&digest)
-            && found.elapsed() < TRUST
-            && caller.expires_at.is_none_or(|expires_at| expires_at > Utc::now())
-        {
-            return Ok(Self { from, ..caller.clone() });
-        }
-        let key = ApiKey::parse(text).ok_or(Error::Unauthenticated)?;
-        let check = app.db.find_key(key.tenant, key.id).await?.ok_or(Error::Unauthenticated)?;
-        if !key.has_secret(&check.secret_sha256) {
-            return Err(Error::Unauthenticated);
-        }
-        let role = Role::from_name(&check.role).ok_or(Error::Internal)?;
-        let (tenant, key_id) = (key.tenant.into(), key.id.into());
-        let caller = Self { tenant, key_id, name: check.name, from, role, expires_at: check.expires_at };
-        // As old as the question, not as the answer: a key may have been revoked in between.
-        app.good_keys.lock().put(digest, (asked, caller.clone()));
+    /// The bearer of this key, who may do what the request is for.
+    pub(super) async fn of_key(app: &App, text: &str, parts: &Parts) -> Result<Self> {
+        let digest = Sha256::digest(text).into();
+        let caller = match app.good_keys.get(&digest) {
+            Some(caller) => caller,
+            None => {
+                let key = ApiKey::parse(text).ok_or(Error::Unauthenticated)?;
+                look_up(app, (key.tenant, key.id), digest, |check| key.has_secret(&check.secret_sha256)).await?
+            }
+        };
+        let caller = Self { from: peer(&parts.extensions), ..caller.served()? };
+        caller.may(access::action(parts)?)?;
         Ok(caller)
     }
+
+    /// Fails unless the key is in force still, and its tenant served. For requests that last.
+    pub(super) async fn look_again(&self, app: &App) -> Result<()> {
+        let caller = match app.good_keys.get(&self.digest) {
+            Some(caller) => caller,
+            // Its secret was the right one, and is the same for ever.
+            None => look_up(app, (&self.tenant, &self.key_id), self.digest, |_| true).await?,
+        };
+        caller.served().map(drop)
+    }
+
+    fn served(self) -> Result<Self> {
+        if self.is_suspended { Err(Error::suspended()) } else { Ok(self) }
+    }
+}
+
+/// Finds the key of this tenant and id in the database, and remembers it if it is in force and `fits`.
+async fn look_up(
+    app: &App,
+    (tenant, key_id): (&str, &str),
+    digest: [u8; 32],
+    fits: impl FnOnce(&KeyCheck) -> bool,
+) -> Result<Caller> {
+    let asked = Instant::now();
+    let check = app.db.find_key(tenant, key_id).await?.filter(fits).ok_or(Error::Unauthenticated)?;
+    let caller = Caller {
+        tenant: tenant.into(),
+        key_id: key_id.into(),
+        settings: Arc::new(settings(tenant, &check.limits)),
+        role: Role::from_name(&check.role).ok_or(Error::Internal)?,
+        is_suspended: check.is_suspended,
+        name: check.name,
+        from: None,
+        expires_at: check.expires_at,
+        digest,
+    };
+    app.key_uses.note(tenant, key_id);
+    // As old as the question, not as the answer: a key may have been revoked in between.
+    app.good_keys.lock().put(digest, (asked, caller.clone()));
+    Ok(caller)
+}
+
+/// What is set for a tenant. A row that this version cannot read must not keep it from being served.
+fn settings(tenant: &str, limits: &str) -> Settings {
+    let parsed = serde_json::from_str(limits).map_err(|why| why.to_string());
+    parsed.and_then(|limits| Settings::parse(&limits).map_err(|why| why.to_string())).unwrap_or_else(|why| {
+        tracing::error!(tenant.id = tenant, why, "the limits of a tenant cannot be read; it has the defaults");
+        Settings::default()
+    })
 }
 
 impl FromRequestParts<App> for Caller {
@@ -103,7 +163,7 @@ impl FromRequestParts<App> for Caller {
         let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
         let (Some(header), None) = (headers.next(), headers.next()) else { return Err(Error::Unauthenticated) };
         let key = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        Self::of_key(app, key.ok_or(Error::Unauthenticated)?, peer(&parts.extensions)).await
+        Self::of_key(app, key.ok_or(Error::Unauthenticated)?, parts).await
     }
 }
 

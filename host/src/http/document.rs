@@ -6,6 +6,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::extract::PAGE_MAX;
 use super::keys::EXPIRES_IN_DAYS_MAX;
+use crate::api_key::HOST_TENANT;
 use crate::audit::Action;
 use crate::link::LIFE_SECONDS_MAX;
 use crate::notification::{EVENTS, MEMBERS_MAX};
@@ -131,6 +132,7 @@ fn in_query(path: &str, name: &str) -> Value {
     let pattern = match (name, path) {
         ("limit", _) => return json!({"minimum": 1, "maximum": PAGE_MAX}),
         ("action", "/v1/audit") => return json!({"enum": Action::ALL.map(Action::as_str)}),
+        ("after", "/v1/tenants") => TENANT,
         ("after", "/v1/agents") | ("agent", _) => AGENT,
         ("after", "/v1/audit") => LONG_NUMBER,
         ("after", "/v1/agents/{agent}/versions" | "/v1/executions/{id}/journal") => NUMBER,
@@ -155,6 +157,9 @@ fn fields() -> Vec<(&'static str, &'static str, Value)> {
         ("NewKey", "name", pattern(NAME)),
         ("NewKey", "expires_in_days", json!({"minimum": 1, "maximum": EXPIRES_IN_DAYS_MAX})),
         ("NewSecret", "name", pattern(NAME)),
+        ("NewTenant", "tenant", json!({"pattern": TENANT, "not": {"const": HOST_TENANT}})),
+        ("NewOperator", "name", pattern(NAME)),
+        ("NewOperator", "expires_in_days", json!({"minimum": 1, "maximum": EXPIRES_IN_DAYS_MAX})),
         ("NewLink", "reviewer", pattern(REVIEWER)),
         ("NewLink", "expires_in_seconds", json!({"minimum": 1, "maximum": LIFE_SECONDS_MAX})),
         ("NewGroup", "members", json!({"items": {"type": "string", "pattern": REVIEWER}, "maxItems": MEMBERS_MAX})),

@@ -14,7 +14,6 @@ use super::auth::Caller;
 use super::deliveries::{Delivery, find};
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{Body, Json, Path};
-use crate::api_key::Action;
 use crate::approval::{NAME_BYTES_MAX, is_group};
 use crate::db::endpoints::{self, Added, Change, NewEndpoint, Sealed};
 use crate::execution::Blame;
@@ -115,7 +114,6 @@ impl Endpoint {
 #[utoipa::path(post, path = "/v1/endpoints", request_body = NewBody,
     responses((status = 201, body = Endpoint), (status = "4XX", body = ErrorBody)))]
 async fn add(State(app): State<App>, caller: Caller, Body(new): Body<NewBody>) -> Result<(StatusCode, Json<Endpoint>)> {
-    caller.may(Action::Administer)?;
     if !is_group(&new.name) {
         let why = format!("`name` is 1 to {NAME_BYTES_MAX} of a-z 0-9 _ -, a letter or digit first");
         return Err(Error::invalid(why));
@@ -155,7 +153,6 @@ async fn add(State(app): State<App>, caller: Caller, Body(new): Body<NewBody>) -
 #[utoipa::path(get, path = "/v1/endpoints",
     responses((status = 200, body = Endpoints), (status = "4XX", body = ErrorBody)))]
 async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Endpoints>> {
-    caller.may(Action::Administer)?;
     let rows = app.db.endpoints(&caller.tenant, None).await?;
     let items = rows.into_iter().map(|row| Endpoint::new(&app, &caller.tenant, row)).collect();
     Ok(Json(Endpoints { items, next: None }))
@@ -165,7 +162,6 @@ async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Endpoints>>
 #[utoipa::path(get, path = "/v1/endpoints/{name}", params(("name" = String, Path)),
     responses((status = 200, body = Endpoint), (status = "4XX", body = ErrorBody)))]
 async fn show(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<Json<Endpoint>> {
-    caller.may(Action::Administer)?;
     shown(&app, &caller.tenant, &name).await
 }
 
@@ -195,7 +191,6 @@ async fn change(
     Path(name): Path<String>,
     Body(new): Body<ChangeBody>,
 ) -> Result<Json<Endpoint>> {
-    caller.may(Action::Administer)?;
     check_events(new.events.as_ref().and_then(Option::as_deref))?;
     let by = format!("by {}", caller.actor().who);
     let switch = new.disabled.map(|disabled| if disabled { Err(by.as_str()) } else { Ok(()) });
@@ -211,7 +206,6 @@ async fn change(
 #[utoipa::path(delete, path = "/v1/endpoints/{name}", params(("name" = String, Path)),
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 async fn remove(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode> {
-    caller.may(Action::Administer)?;
     if app.db.remove_endpoint(&caller.tenant, known(&name)?, &caller.actor()).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
@@ -227,7 +221,6 @@ async fn test(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<(StatusCode, Json<Delivery>)> {
-    caller.may(Action::Administer)?;
     let Some(id) = app.db.test_endpoint(&caller.tenant, known(&name)?).await? else {
         return Err(off_or_gone(&app, &caller.tenant, &name).await?);
     };
@@ -242,7 +235,6 @@ async fn rotate(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<(StatusCode, Json<Endpoint>)> {
-    caller.may(Action::Administer)?;
     let name = known(&name)?;
     let (secret, id, encrypted) = fresh_secret(&app, &caller.tenant);
     let new = Sealed { id: &id, encrypted: &encrypted };
@@ -278,7 +270,6 @@ async fn redeliver(
     Path(name): Path<String>,
     Body(Since { since }): Body<Since>,
 ) -> Result<(StatusCode, Json<Count>)> {
-    caller.may(Action::Administer)?;
     // Postgres could not hold all times that can be written.
     let since = since.max(DateTime::UNIX_EPOCH).min(Utc::now());
     let done = app.db.redeliver_failed(&caller.tenant, known(&name)?, since, ATTEMPTS_MAX, REDELIVERED_MAX).await?;

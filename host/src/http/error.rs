@@ -20,8 +20,8 @@ pub(super) enum Error {
     InvalidSignature,
     /// 403: the role may not.
     Forbidden(&'static str),
-    /// 403: a pause asks others.
-    NotAsked(&'static str, &'static str),
+    /// 403, whatever the role.
+    Denied(&'static str, &'static str),
     /// 404.
     NotFound(&'static str, String),
     /// 405.
@@ -93,6 +93,18 @@ impl Error {
         Self::NotFound("pause_not_found", why.into())
     }
 
+    pub(super) fn no_tenant() -> Self {
+        Self::NotFound("tenant_not_found", "there is no tenant of this name; GET /v1/tenants lists them".into())
+    }
+
+    pub(super) fn suspended() -> Self {
+        Self::Denied(
+            "tenant_suspended",
+            "the tenant is suspended: ask whoever runs the host; until it is resumed, nothing of it is served, and \
+                               nothing of it runs",
+        )
+    }
+
     pub(super) fn no_agent(agent: &str) -> Self {
         Self::NotFound("agent_not_found", format!("there is no agent {agent:?}; GET /v1/agents lists yours"))
     }
@@ -119,7 +131,7 @@ impl Error {
                 let message = format!("a key of the role `{role}` may not do this; see the table in docs/api.md");
                 client(StatusCode::FORBIDDEN, "forbidden", message)
             }
-            Self::NotAsked(code, message) => client(StatusCode::FORBIDDEN, code, message.into()),
+            Self::Denied(code, message) => client(StatusCode::FORBIDDEN, code, message.into()),
             Self::NotFound(code, message) => client(StatusCode::NOT_FOUND, code, message),
             Self::MethodNotAllowed => {
                 let message = "this route does not take this method; see /openapi.json";

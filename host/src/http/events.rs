@@ -18,7 +18,6 @@ use super::error::{ErrorBody, Result};
 use super::executions::{Execution, find};
 use super::extract::{Json, Path};
 use super::journal::{Entry, LogLine};
-use crate::api_key::Action;
 use crate::db::bell::Ear;
 use crate::execution::Status;
 
@@ -35,7 +34,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 /// What has been sent: the next entry, the last log line, the status.
 struct Follower {
     app: App,
-    tenant: String,
+    caller: Caller,
     id: String,
     bell: Ear,
     entry: Option<i32>,
@@ -57,7 +56,8 @@ struct Happening {
     data: String,
 }
 
-/// Events `status`, `entry` and `log` as they happen, until the execution has finished.
+/// Events `status`, `entry` and `log` as they happen, until the execution has finished or the key is not in force any
+/// more.
 #[utoipa::path(get, path = "/v1/executions/{id}/events",
     params(("id" = String, Path), ("Last-Event-ID" = Option<String>, Header)),
     responses((status = 200, content_type = "text/event-stream", body = inline(Happening)), (status = "4XX", body = ErrorBody)))]
@@ -67,13 +67,12 @@ async fn events(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
-    caller.may(Action::SeeExecutions)?;
     find(&app, &caller.tenant, &id).await?;
     let (entry, line) = headers.get("last-event-id").and_then(|id| parse_id(id.to_str().ok()?)).unwrap_or_default();
     let follower = Follower {
         bell: app.db.bell().listen(),
         app,
-        tenant: caller.tenant,
+        caller,
         id,
         entry,
         line,
@@ -105,15 +104,17 @@ impl Follower {
 
     /// Reads what is new. The status is read first, so that nothing comes after the last one.
     async fn look(&mut self) -> Result<()> {
-        let execution = find(&self.app, &self.tenant, &self.id).await?;
+        self.caller.look_again(&self.app).await?;
+        let tenant = &self.caller.tenant;
+        let execution = find(&self.app, tenant, &self.id).await?;
         let mut full = false;
-        let lines = self.app.db.logs(&self.tenant, &self.id, self.line, BATCH).await?;
+        let lines = self.app.db.logs(tenant, &self.id, self.line, BATCH).await?;
         full |= lines.next.is_some();
         for line in lines.items {
             self.line = Some((line.slice, line.line));
             self.push("log", &LogLine::from(line));
         }
-        let entries = self.app.db.entries(&self.tenant, &self.id, self.entry, BATCH).await?;
+        let entries = self.app.db.entries(&self.caller.tenant, &self.id, self.entry, BATCH).await?;
         full |= entries.next.is_some();
         for entry in entries.items {
             self.entry = Some(entry.seq);

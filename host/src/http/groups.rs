@@ -12,7 +12,6 @@ use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{Body, Json, Paging, Path, Query, bad_cursor, limit};
 use super::reviewers::check_reviewer;
-use crate::api_key::Action;
 use crate::approval::{NAME_BYTES_MAX, is_group};
 use crate::db::reviewers;
 use crate::notification::{GROUPS_MAX, MEMBERS_MAX};
@@ -52,7 +51,6 @@ struct NewGroup {
 #[utoipa::path(get, path = "/v1/groups", params(Paging),
     responses((status = 200, body = Groups), (status = "4XX", body = ErrorBody)))]
 async fn list(State(app): State<App>, caller: Caller, Query(paging): Query<Paging>) -> Result<Json<Groups>> {
-    caller.may(Action::SeeGroups)?;
     let after = paging.after.as_deref();
     if after.is_some_and(|after| !is_group(after)) {
         return Err(bad_cursor());
@@ -70,7 +68,6 @@ async fn put(
     Path(name): Path<String>,
     Body(new): Body<NewGroup>,
 ) -> Result<Json<Group>> {
-    caller.may(Action::Administer)?;
     check_group(&name)?;
     if new.members.len() > MEMBERS_MAX {
         return Err(Error::invalid(format!("`members`: at most {MEMBERS_MAX}")));
@@ -91,7 +88,6 @@ async fn put(
 #[utoipa::path(get, path = "/v1/groups/{name}", params(("name" = String, Path)),
     responses((status = 200, body = Group), (status = "4XX", body = ErrorBody)))]
 async fn show(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<Json<Group>> {
-    caller.may(Action::SeeGroups)?;
     find(&app, &caller.tenant, &name).await
 }
 
@@ -99,7 +95,6 @@ async fn show(State(app): State<App>, caller: Caller, Path(name): Path<String>) 
 #[utoipa::path(delete, path = "/v1/groups/{name}", params(("name" = String, Path)),
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 async fn remove(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode> {
-    caller.may(Action::Administer)?;
     if is_group(&name) && app.db.remove_group(&caller.tenant, &name, &caller.actor()).await? {
         return Ok(StatusCode::NO_CONTENT);
     }

@@ -12,7 +12,6 @@ use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{Body, Path, whole};
 use super::pauses::already_decided;
-use crate::api_key::Action;
 use crate::approval::{REVIEWER_BYTES_MAX, is_reviewer};
 use crate::audit;
 use crate::execution::split_pause_id;
@@ -52,7 +51,6 @@ async fn create(
     Path(id): Path<String>,
     Body(new): Body<NewBody>,
 ) -> Result<(StatusCode, axum::Json<Link>)> {
-    caller.may(Action::MakeLinks)?;
     let (execution, approval_request_id) = split_pause_id(&id).ok_or_else(Error::no_pause)?;
     if !is_reviewer(&new.reviewer) {
         let why = format!("`reviewer` is 1 to {REVIEWER_BYTES_MAX} bytes, no `@` first, no control characters");

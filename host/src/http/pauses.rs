@@ -13,7 +13,6 @@ use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
 use super::extract::{Body, Json, Path, Query, bad_cursor, cursor_time, document, limit, raw, text};
-use crate::api_key::Action;
 use crate::approval::{Policy, is_reviewer};
 use crate::db::asked::NotAsked;
 use crate::db::decisions::{Decided, NewDecision};
@@ -204,7 +203,6 @@ struct ListQuery {
 #[utoipa::path(get, path = "/v1/pauses", params(ListQuery),
     responses((status = 200, body = Pauses), (status = "4XX", body = ErrorBody)))]
 async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQuery>) -> Result<Json<Pauses>> {
-    caller.may(Action::SeePauses)?;
     if query.execution.as_deref().is_some_and(|id| !is_execution_id(id)) {
         return Err(Error::no_execution());
     }
@@ -247,7 +245,6 @@ async fn show(
     Path(id): Path<String>,
     Query(query): Query<ShowQuery>,
 ) -> Result<Json<Pause>> {
-    caller.may(Action::SeePauses)?;
     let (execution, name) = split_pause_id(&id).ok_or_else(Error::no_pause)?;
     let until = Instant::now() + query.wait.map_or(Duration::ZERO, Duration::from_secs).min(WAIT_MAX);
     let mut bell = app.db.bell().listen();
@@ -292,7 +289,6 @@ async fn decide(
     Path(id): Path<String>,
     Body(new): Body<NewBody>,
 ) -> Result<Json<Outcome>> {
-    caller.may(Action::Decide)?;
     let (execution, approval_request_id) = split_pause_id(&id).ok_or_else(Error::no_pause)?;
     let Checked { decision, feedback, response } =
         check(&new.decision, new.feedback.as_deref(), new.response.as_deref())?;
@@ -353,11 +349,11 @@ pub(super) fn outcome(decided: Decided) -> Result<Json<Outcome>> {
         }
         Decided::NotAsked(NotAsked::Others) => {
             let why = "this pause asks others to decide at this stage; its `asked` says whom";
-            Err(Error::NotAsked("not_asked", why))
+            Err(Error::Denied("not_asked", why))
         }
         Decided::NotAsked(NotAsked::Starter) => {
             let why = "who started the execution may not decide this pause; somebody else must";
-            Err(Error::NotAsked("self_approval", why))
+            Err(Error::Denied("self_approval", why))
         }
         Decided::Closed => Err(Error::PauseClosed),
         Decided::NotFound => Err(Error::no_pause()),

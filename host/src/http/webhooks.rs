@@ -19,6 +19,7 @@ use super::pauses::{Checked, Outcome, check, outcome};
 use crate::approval::{REVIEWER_BYTES_MAX, is_reviewer};
 use crate::audit::{Actor, Who};
 use crate::db::decisions::{Delivery, NewDecision};
+use crate::db::secrets::Signing;
 use crate::execution::{is_approval_request_id, is_execution_id, is_tenant, pause_id, split_pause_id};
 use crate::master_key::Unreadable;
 use crate::signature::{self, Headers, Invalid, Secret};
@@ -59,7 +60,7 @@ struct NewBody {
 async fn decide(State(app): State<App>, Path(tenant): Path<String>, request: Request) -> Result<Json<Outcome>> {
     let (headers, from) = (request.headers().clone(), peer(request.extensions()));
     let body = extract::bytes(request, extract::JSON, WEBHOOK_BYTES_MAX).await?;
-    let webhook_id = verify(&app, &tenant, &headers, &body).await?;
+    let (webhook_id, secret_id) = verify(&app, &tenant, &headers, &body).await?;
 
     let new: NewBody = extract::parse(&body)?;
     let (execution, approval_request_id) = addressed(&app, &tenant, webhook_id, &new).await?;
@@ -67,7 +68,7 @@ async fn decide(State(app): State<App>, Path(tenant): Path<String>, request: Req
         check(&new.decision, new.feedback.as_deref(), new.response.as_deref())?;
     let reviewer = new.reviewer.as_deref();
     let reviewer = reviewer.map(claimed).transpose()?;
-    let actor = Actor { who: Who::Webhook(webhook_id), name: reviewer, from };
+    let actor = Actor { who: Who::Webhook { id: webhook_id, secret: &secret_id }, name: reviewer, from };
     let (via, body_sha256) = (actor.who.to_string(), Sha256::digest(&body));
     let new = NewDecision {
         tenant: &tenant,
@@ -94,8 +95,9 @@ pub(super) fn claimed(reviewer: &str) -> Result<&str> {
     Err(Error::invalid(why))
 }
 
-/// Checks the signature, and returns the id that it covers. All that can be wrong looks the same from outside.
-async fn verify<'a>(app: &App, tenant: &str, headers: &'a HeaderMap, body: &[u8]) -> Result<&'a str> {
+/// Checks the signature, and returns the id that it covers, and that of the secret that it was made with. All that can be
+/// wrong with it looks the same from outside.
+async fn verify<'a>(app: &App, tenant: &str, headers: &'a HeaderMap, body: &[u8]) -> Result<(&'a str, String)> {
     let one = |name: &str| {
         let mut values = headers.get_all(name).iter();
         match (values.next(), values.next()) {
@@ -106,14 +108,17 @@ async fn verify<'a>(app: &App, tenant: &str, headers: &'a HeaderMap, body: &[u8]
     let signed =
         Headers { id: one("webhook-id")?, timestamp: one("webhook-timestamp")?, signature: one("webhook-signature")? };
     let secrets = Secrets::of(app, tenant).await?;
-    signature::verify(&secrets.usable, &signed, body, now_seconds()).map_err(|invalid| secrets.refuse(&invalid))?;
-    Ok(signed.id)
+    let verified = signature::verify(&secrets.usable, &signed, body, now_seconds());
+    Ok((signed.id, secrets.signed(verified)?))
 }
 
 /// What a tenant's webhooks may be signed with.
 pub(super) struct Secrets<'a> {
     tenant: &'a str,
     pub(super) usable: Vec<Secret>,
+    /// The ids of these.
+    ids: Vec<String>,
+    is_suspended: bool,
     /// One that cannot be decrypted, and why.
     unreadable: Option<(String, Unreadable)>,
 }
@@ -124,14 +129,27 @@ impl<'a> Secrets<'a> {
         if !is_tenant(tenant) {
             return Err(Error::InvalidSignature);
         }
-        let (mut usable, mut unreadable) = (vec![], None);
-        for row in app.db.webhook_secrets(tenant).await? {
+        let mut secrets = Self { tenant, usable: vec![], ids: vec![], is_suspended: false, unreadable: None };
+        for Signing { secret: row, is_suspended } in app.db.webhook_secrets(tenant).await? {
+            secrets.is_suspended = is_suspended;
             match app.master_keys.decrypt(&row.tenant_id, &row.secret_id, &row.encrypted) {
-                Ok(secret) => usable.push(secret),
-                Err(why) => unreadable = Some((row.secret_id, why)),
+                Ok(secret) => {
+                    secrets.usable.push(secret);
+                    secrets.ids.push(row.secret_id);
+                }
+                Err(why) => secrets.unreadable = Some((row.secret_id, why)),
             }
         }
-        Ok(Self { tenant, usable, unreadable })
+        Ok(secrets)
+    }
+
+    /// The id of the secret that a signature was made with. Only who has signed learns that a tenant is suspended.
+    pub(super) fn signed(self, verified: Result<usize, Invalid>) -> Result<String> {
+        let place = verified.map_err(|invalid| self.refuse(&invalid))?;
+        if self.is_suspended {
+            return Err(Error::suspended());
+        }
+        self.ids.into_iter().nth(place).ok_or(Error::Internal)
     }
 
     /// Logs why a signature was refused, which its sender is not told.

@@ -40,7 +40,7 @@ pub(super) fn share<'a>(waiting: &'a [Waiting], running: &[&Lane], mut room: usi
 fn of_tenant<'a>(tenant: &'a [Waiting], running: &[&Lane]) -> Vec<(&'a Lane, usize)> {
     let busy = |lane: &Lane| running.iter().filter(|other| **other == lane).count();
     let (reviewers, mut endpoints): (Vec<_>, Vec<_>) =
-        tenant.iter().filter(|waiting| waiting.is_due).partition(|waiting| waiting.lane.is_reviewers());
+        tenant.iter().filter(|waiting| waiting.is_due()).partition(|waiting| waiting.lane.is_reviewers());
     let mut shares: Vec<(&Lane, usize)> = reviewers
         .iter()
         .map(|waiting| (&waiting.lane, PER_REVIEWERS_MAX.saturating_sub(busy(&waiting.lane))))
@@ -77,7 +77,7 @@ mod tests {
         let waiting = |(tenant, recipient, at): &(&str, &str, i64)| Waiting {
             lane: lane(tenant, recipient),
             next_at: DateTime::from_timestamp(*at, 0).expect("a time"),
-            is_due: *at < 100,
+            due_in_seconds: (*at < 200).then_some((*at - 100) as f64),
         };
         lanes.iter().map(waiting).collect()
     }
@@ -96,8 +96,15 @@ mod tests {
 
     #[test]
     fn an_endpoint_has_two_a_tenant_four_and_its_reviewers_two_besides() {
-        let lanes =
-            waiting(&[("a", "", 1), ("a", "x", 1), ("b", "x", 1), ("b", "y", 2), ("b", "z", 3), ("c", "x", 100)]);
+        let lanes = waiting(&[
+            ("a", "", 1),
+            ("a", "x", 1),
+            ("b", "x", 1),
+            ("b", "y", 2),
+            ("b", "z", 3),
+            ("c", "x", 101),
+            ("d", "x", 200),
+        ]);
         let expected = some(&[("a/", 2), ("a/x", 2), ("b/x", 2), ("b/y", 1), ("b/z", 1)]);
         assert_eq!(counts(&lanes, &[], 64), expected);
     }

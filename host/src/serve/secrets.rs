@@ -3,7 +3,7 @@
 use crate::audit::Actor;
 use crate::config::{Config, DataDir};
 use crate::db::Db;
-use crate::db::tenants::Encrypted;
+use crate::db::secrets::Encrypted;
 use crate::master_key::{KeyId, MasterKeys, Purpose};
 use crate::random;
 

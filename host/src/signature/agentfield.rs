@@ -69,7 +69,7 @@ impl<'a> Signature<'a> {
         self.timestamp.is_none()
     }
 
-    /// Whether it was made with one of these keys, not long ago. The time that this takes does not depend on which.
+    /// The place of the key that it was made with, not long ago. The time that this takes does not depend on which.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl<'a> Signature<'a> {
         body: &[u8],
         now_seconds: u64,
         takes_bare: bool,
-    ) -> Result<(), Invalid> {
+    ) -> Result<usize, Invalid> {
         let invalid = |reason| Err(Invalid { reason });
         match self.timestamp {
             None if !takes_bare => return invalid("the signature has no time, and the tenant takes none without"),
@@ -90,8 +90,8 @@ impl<'a> Signature<'a> {
             _ => {}
         }
         // Every pair is looked at, so that the time taken does not tell which of the keys was the right one.
-        let mut matches = false;
-        for key in keys {
+        let mut found = None;
+        for (place, key) in keys.iter().enumerate() {
             let mut mac = Hmac::<Sha256>::new_from_slice(key.as_ref()).expect("HMAC takes keys of any length");
             if let Some((text, _)) = self.timestamp {
                 mac.update(text.as_bytes());
@@ -99,10 +99,12 @@ impl<'a> Signature<'a> {
             }
             mac.update(body);
             for candidate in &self.macs {
-                matches |= mac.clone().verify_slice(candidate).is_ok();
+                if mac.clone().verify_slice(candidate).is_ok() {
+                    found = Some(place);
+                }
             }
         }
-        if matches { Ok(()) } else { invalid("no signature fits: another secret, or something was changed on the way") }
+        found.ok_or(Invalid { reason: "no signature fits: another secret, or something was changed on the way" })
     }
 
     /// The id of the delivery that it signs, which has none of its own: the same for the same event, or else for the

@@ -12,6 +12,8 @@ use crate::db;
 pub(super) enum Refusal {
     /// 404: the link was altered, is not ours, or has expired. One page for all, so that nobody learns anything from it.
     BadLink,
+    /// 403: nothing of the tenant is served. Only whoever has a link that is good learns it.
+    Suspended,
     /// 408.
     RequestTimeout,
     /// 413.
@@ -47,6 +49,12 @@ impl IntoResponse for Refusal {
                 "This link is not valid",
                 "It has expired, or is not complete. Look whether all of it was copied; if it was, ask whoever sent it to \
                  you for a new one.",
+            ),
+            Self::Suspended => (
+                StatusCode::FORBIDDEN,
+                "Not available",
+                "Whoever asks you for a decision is not served here at the moment, so none can be taken. Nothing is wrong \
+                 with your link.",
             ),
             Self::RequestTimeout => (
                 StatusCode::REQUEST_TIMEOUT,

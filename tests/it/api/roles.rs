@@ -1,5 +1,8 @@
-//! Who may do what: every operation that the API describes, with a key of every role and with none.
+//! Who may do what: every operation that the API describes, with a key of every role and with none. The table is that of
+//! `countersign::http::ROUTES`, which docs/api.md shows.
 
+use countersign::api_key::Role;
+use countersign::http::{Access, ROUTES};
 use countersign_tests::api::send;
 use countersign_tests::{Api, Reply};
 use reqwest::Method;
@@ -7,37 +10,16 @@ use serde_json::{Value, json};
 
 use super::Bench;
 
-const ROLES: [&str; 4] = ["operator", "deployer", "runner", "reviewer"];
-
-/// The roles that may do this; none: everybody may, without a key. This is the table in docs/api.md.
-fn allowed(method: &str, path: &str) -> Option<&'static [&'static str]> {
-    let reads = method == "get";
-    let path = path.strip_prefix("/api").unwrap_or(path);
-    if path.ends_with("/approval-status") {
-        return Some(&["operator", "runner", "reviewer"]);
-    }
-    if path.ends_with("{execution_id}/approval-response") {
-        return Some(&["operator", "reviewer"]);
-    }
-    Some(match path.split('/').nth(2) {
-        Some("agents") if reads => &ROLES,
-        Some("agents") => &["operator", "deployer"],
-        Some("executions") if reads => &["operator", "deployer", "runner"],
-        Some("executions" | "execute") => &["operator", "runner"],
-        Some("pauses") if path.ends_with("/links") => &["operator"],
-        Some("pauses") if reads => &["operator", "runner", "reviewer"],
-        Some("pauses") => &["operator", "reviewer"],
-        Some("groups") if reads => &["operator", "runner", "reviewer"],
-        Some("keys" | "secrets" | "settings" | "audit") => &["operator"],
-        Some("groups" | "reviewers" | "endpoints" | "deliveries") => &["operator"],
-        Some("webhooks") | None => return None,
-        Some(_) => panic!("{method} {path} is not in the table of this test"),
-    })
+/// What the table of routes asks of who calls this.
+fn access(method: &str, path: &str) -> Access {
+    let row = ROUTES.iter().find(|(of, route, _)| of.as_str().eq_ignore_ascii_case(method) && *route == path);
+    row.unwrap_or_else(|| panic!("{method} {path} is not in the table")).2
 }
 
 /// Sends a well-formed request for things that do not exist.
-async fn call(api: &Api, method: &str, path: &str, with_key: bool) -> Reply {
+async fn call(api: &Api, method: &str, path: &str, role: Option<Role>) -> Reply {
     let concrete = path
+        .replace("/v1/tenants/{tenant}", "/v1/tenants/nobody")
         .replace("{agent}", "nobody")
         .replace("{version}", "1")
         .replace("{tenant}", "default")
@@ -48,10 +30,15 @@ async fn call(api: &Api, method: &str, path: &str, with_key: bool) -> Reply {
         .replace("{id}", &format!("exec_{}", "0".repeat(32)));
     let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
     let request =
-        if with_key { api.request(method.clone(), &concrete) } else { api.anonymous(method.clone(), &concrete) };
+        if role.is_some() { api.request(method.clone(), &concrete) } else { api.anonymous(method.clone(), &concrete) };
     send(match path {
         "/v1/executions" => request.json(&json!({"target": "nobody.nothing"})),
-        "/v1/keys" => request.json(&json!({"name": "made by the test", "role": "reviewer"})),
+        "/v1/keys" => {
+            let role = if role == Some(Role::Host) { "host" } else { "reviewer" };
+            request.json(&json!({"name": "made by the test", "role": role}))
+        }
+        "/v1/tenants" => request.json(&json!({"tenant": "made-by-the-test"})),
+        "/v1/tenants/{tenant}/keys" => request.json(&json!({"name": "made by the test"})),
         "/v1/secrets" | "/api/v1/execute/{target}" | "/api/v1/execute/async/{target}" => request.json(&json!({})),
         "/v1/endpoints" => request.json(&json!({"name": "x", "kind": "webhook", "address": "https://127.0.0.1/"})),
         "/v1/endpoints/{name}/redeliver" => request.json(&json!({"since": "2026-01-01T00:00:00Z"})),
@@ -84,18 +71,22 @@ async fn operations(api: &Api) -> Vec<(String, String, Value)> {
 async fn every_operation_is_for_the_roles_of_the_table_and_nobody_else() {
     let bench = Bench::new().await;
     let operations = operations(&bench.api).await;
-    for role in ROLES {
-        let api = bench.api.role(role).await;
+    for role in Role::ALL {
+        let maker = if role == Role::Host { bench.host.host_api() } else { bench.api.clone() };
+        let (api, name) = (maker.role(role.as_str()).await, role.as_str());
         for (method, path, _) in &operations {
-            let reply = call(&api, method, path, true).await;
-            let may = allowed(method, path).is_none_or(|roles| roles.contains(&role));
+            let reply = call(&api, method, path, Some(role)).await;
+            let may = match access(method, path) {
+                Access::Key(action) => role.may(action),
+                Access::Open | Access::Signature => true,
+            };
             if may {
-                assert!(!matches!(reply.status, 403 | 405 | 500..), "{role} {method} {path}: {}", reply.body);
-                assert_ne!(reply.code(), "unauthenticated", "{role} {method} {path}");
-                assert_ne!(reply.code(), "not_found", "{role} {method} {path}: no such route");
+                assert!(!matches!(reply.status, 403 | 405 | 500..), "{name} {method} {path}: {}", reply.body);
+                assert_ne!(reply.code(), "unauthenticated", "{name} {method} {path}");
+                assert_ne!(reply.code(), "not_found", "{name} {method} {path}: no such route");
             } else {
-                assert_eq!((reply.status, reply.code()), (403, "forbidden"), "{role} {method} {path}");
-                assert!(reply.message().contains(role), "{}", reply.body);
+                assert_eq!((reply.status, reply.code()), (403, "forbidden"), "{name} {method} {path}");
+                assert!(reply.message().contains(name), "{}", reply.body);
             }
         }
     }
@@ -106,8 +97,8 @@ async fn every_operation_is_for_the_roles_of_the_table_and_nobody_else() {
 async fn without_a_key_only_what_is_open_to_all_is_answered() {
     let bench = Bench::new().await;
     for (method, path, operation) in operations(&bench.api).await {
-        let reply = call(&bench.api, &method, &path, false).await;
-        let is_open = allowed(&method, &path).is_none();
+        let reply = call(&bench.api, &method, &path, None).await;
+        let is_open = !matches!(access(&method, &path), Access::Key(_));
         if is_open {
             assert_ne!(reply.code(), "unauthenticated", "{method} {path}");
         } else {

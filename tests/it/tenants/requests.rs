@@ -156,7 +156,7 @@ fn kind(path: &str, place: Place, name: &str) -> Option<Kind> {
             _ => panic!("{path}: which names are these? Say so here"),
         },
         (Place::Body, "name") if collection == "endpoints" => Kind::Endpoint,
-        (Place::Body, "name") if collection == "tenants" => Kind::Tenant,
+        (Place::Body, "tenant") => Kind::Tenant,
         (Place::Query, "endpoint") => Kind::Endpoint,
         (Place::Query | Place::Body, "reviewer") | (Place::Body, "members") => Kind::Reviewer,
         (Place::Body, "pause_id" | "requestId") => Kind::Pause,
@@ -166,7 +166,7 @@ fn kind(path: &str, place: Place, name: &str) -> Option<Kind> {
         (Place::Header, "Prefer" | "Last-Event-ID" | "webhook-timestamp" | "webhook-signature" | "X-Hax-Signature") => {
             return None;
         }
-        (Place::Body, "name") if matches!(collection, "keys" | "secrets") => return None,
+        (Place::Body, "name") if matches!(collection, "keys" | "secrets" | "tenants") => return None,
         (
             Place::Body,
             "input" | "webhook" | "decision" | "feedback" | "response" | "reason" | "role" | "expires_in_days"

@@ -9,7 +9,6 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::super::extract::{Json, Path, Query};
 use super::super::webhooks::{CANDIDATES_SHOWN, ambiguous};
 use super::{AgentFieldError, App, Bearer, Decision, Error, In, Processed, Result, body, time};
-use crate::api_key::Action;
 use crate::db::pauses::Pause;
 use crate::execution::{is_approval_request_id, is_execution_id, pause_id, split_pause_id};
 
@@ -92,7 +91,6 @@ pub(super) async fn show(
     In(Path(id)): In<Path<String>>,
     In(Query(named)): In<Query<Named>>,
 ) -> Result<Json<ApprovalStatus>> {
-    caller.may(Action::SeePauses)?;
     let pause = meant(&app, &caller.tenant, &id, named.approval_request_id.as_deref()).await?;
     Ok(Json(ApprovalStatus::new(pause)))
 }
@@ -107,7 +105,6 @@ pub(super) async fn show_for_agent(
     In(Path((agent, id))): In<Path<(String, String)>>,
     In(Query(named)): In<Query<Named>>,
 ) -> Result<Json<ApprovalStatus>> {
-    caller.may(Action::SeePauses)?;
     let pause = meant(&app, &caller.tenant, &id, named.approval_request_id.as_deref()).await?;
     if pause.agent != agent {
         return Err(Error::no_execution().into());
@@ -140,7 +137,6 @@ pub(super) async fn decide(
     In(Path(id)): In<Path<String>>,
     request: Request,
 ) -> Result<Json<Processed>> {
-    caller.may(Action::Decide)?;
     let new: ApprovalDecision = body(request).await?;
     let feedback = one_of("`feedback` and `reason`", new.feedback, new.reason)?;
     let named = one_of("`approval_request_id` and `requestId`", new.approval_request_id, new.request_id)?;

@@ -99,7 +99,7 @@ pub(super) async fn decide_for_tenant(
 async fn take(app: &App, tenant: &str, request: Request) -> Result<Json<Processed>> {
     let (headers, from) = (request.headers().clone(), peer(request.extensions()));
     let body = extract::bytes(request, extract::JSON, WEBHOOK_BYTES_MAX).await?;
-    let signature = verify(app, tenant, &headers, &body).await?;
+    let (signature, secret_id) = verify(app, tenant, &headers, &body).await?;
 
     let said = Said::read(&body)?;
     let delivery_id = signature.delivery_id(said.event.as_deref(), &body);
@@ -116,22 +116,27 @@ async fn take(app: &App, tenant: &str, request: Request) -> Result<Json<Processe
         feedback: said.feedback.as_deref(),
         response: said.response.as_deref(),
         reviewer,
-        actor: Actor { who: Who::Webhook(&delivery_id), name: reviewer, from },
+        actor: Actor { who: Who::Webhook { id: &delivery_id, secret: &secret_id }, name: reviewer, from },
         delivery: Some(Delivery { webhook_id: &delivery_id, body_sha256: &Sha256::digest(&body) }),
     };
     Ok(decision.take(app).await?)
 }
 
-/// Checks the signature. All that can be wrong looks the same from outside.
-async fn verify<'a>(app: &App, tenant: &str, headers: &'a HeaderMap, body: &[u8]) -> Result<Signature<'a>, Error> {
+/// Checks the signature, and returns it and the id of the secret that it was made with. All that can be wrong with it
+/// looks the same from outside.
+async fn verify<'a>(
+    app: &App,
+    tenant: &str,
+    headers: &'a HeaderMap,
+    body: &[u8],
+) -> Result<(Signature<'a>, String), Error> {
     let secrets = Secrets::of(app, tenant).await?;
     let header = signature_header(headers).ok_or(Error::InvalidSignature)?;
     let signature = Signature::parse(header).map_err(|invalid| secrets.refuse(&invalid))?;
     let takes_bare = signature.is_bare() && app.db.takes_bare_signatures(tenant).await?;
     let keys: Vec<_> = secrets.usable.iter().map(|secret| Text(Zeroizing::new(secret.expose()))).collect();
     let verified = signature.verify(&keys, body, now_seconds(), takes_bare);
-    verified.map_err(|invalid| secrets.refuse(&invalid))?;
-    Ok(signature)
+    Ok((signature, secrets.signed(verified)?))
 }
 
 /// A secret as its text: AgentField's tools know nothing of what is in it.
