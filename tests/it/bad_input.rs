@@ -5,6 +5,7 @@ mod bodies;
 mod components;
 mod generated;
 mod guests;
+mod malformed;
 mod strangers;
 mod wire;
 

@@ -71,10 +71,8 @@ impl Zoo {
             started.push(self.keeper.start("testbed.many_ai", &json!({"n": 1})).await);
         }
         let began = Instant::now();
-        until("every slot is taken by a good execution", async || {
-            (self.model.calls() == before + SLOTS).then_some(())
-        })
-        .await;
+        until("every slot is taken by a good execution", async || (self.model.calls() == before + SLOTS).then_some(()))
+            .await;
         assert!(began.elapsed() < SOON, "the slots were free only after {:?}", began.elapsed());
         self.model.release();
         for id in started {

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod build;
+pub mod canary;
 pub mod drive;
 pub mod host;
 pub mod hostile;

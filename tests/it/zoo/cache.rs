@@ -47,7 +47,11 @@ async fn compiled_code_that_somebody_has_changed_or_moved_is_not_run_but_compile
         zoo.api = zoo.api.at(zoo.host.url());
         let id = zoo.api.start("nothing.run", &Value::Null).await;
         let execution = zoo.api.finished(&id).await;
-        assert_eq!((&execution["status"], &execution["attempts"]), (&"succeeded".into(), &1.into()), "{n}: {execution}");
+        assert_eq!(
+            (&execution["status"], &execution["attempts"]),
+            (&"succeeded".into(), &1.into()),
+            "{n}: {execution}"
+        );
         let warned = zoo.host.log().iter().filter(|line| line.contains("not ours or not whole")).count();
         assert_eq!(warned, n + 1, "it is noticed, once");
         assert_eq!(std::fs::read(&good).expect("compiled code").len(), whole.len(), "{n}: it is compiled anew");

@@ -2,9 +2,9 @@
 //! agents with something changed.
 
 use arbitrary::Unstructured;
+use countersign_tests::Reply;
 use countersign_tests::build::guest;
 use countersign_tests::hostile::{COMPONENT, MODULE, hostile, with_section};
-use countersign_tests::Reply;
 use futures::StreamExt as _;
 use futures::stream;
 use wasm_smith::{Component, Config, Module};
@@ -44,7 +44,8 @@ fn bytes(number: u64, length: usize) -> Vec<u8> {
 fn made(number: u64) -> Vec<u8> {
     let seed = bytes(number, SEED_BYTES);
     let mut data = Unstructured::new(&seed);
-    let config = Config { max_imports: if number % 6 == 2 { 0 } else { 20 }, allow_start_export: true, ..Config::default() };
+    let config =
+        Config { max_imports: if number % 6 == 2 { 0 } else { 20 }, allow_start_export: true, ..Config::default() };
     if number % 3 != 2 {
         let component = Component::new(config, &mut data).expect("bytes are all it takes").to_bytes();
         return if number % 3 == 0 { component } else { with_section(&hostile("nothing"), COMPONENT, &component) };

@@ -107,7 +107,8 @@ fn garbled() -> Vec<Case> {
     };
     let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
     let long_key = format!("{{\"{}\":1}}", "k".repeat(500_000));
-    let not_utf8: [&[u8]; 5] = [b"\"\xff\"", b"\"\xc0\x80\"", b"\"\xed\xa0\x80\"", b"\"\xf4\x90\x80\x80\"", b"\xe2\x80"];
+    let not_utf8: [&[u8]; 5] =
+        [b"\"\xff\"", b"\"\xc0\x80\"", b"\"\xed\xa0\x80\"", b"\"\xf4\x90\x80\x80\"", b"\xe2\x80"];
     let mut cases = vec![
         said("r", b"\"ok\"", Returns(json!("ok")), 0),
         said("r", b"", Fails("invalid_result"), 0),
@@ -164,7 +165,9 @@ async fn assert_ended(zoo: &Zoo, case: &Case, execution: &Value) {
     let what = format!("{} {:.40}: {:.1000}", case.guest, case.input.to_string(), execution.to_string());
     let error = &execution["error"];
     match &case.end {
-        Returns(result) => assert_eq!((&execution["status"], &execution["result"]), (&json!("succeeded"), result), "{what}"),
+        Returns(result) => {
+            assert_eq!((&execution["status"], &execution["result"]), (&json!("succeeded"), result), "{what}")
+        }
         Fails(code) => {
             assert_eq!((&execution["status"], &execution["result"]), (&json!("failed"), &Value::Null), "{what}");
             assert_eq!((&error["code"], &error["blame"]), (&json!(code), &json!("guest")), "{what}");

@@ -122,15 +122,24 @@ fn exponential(levels: usize) -> String {
 
 /// What takes more to compile, to instantiate or to keep than it may.
 fn bombs() -> Vec<Case> {
-    let core_instances = |count| format!("(component (core module $m) {})", "(core instance (instantiate $m))".repeat(count));
+    let core_instances =
+        |count| format!("(component (core module $m) {})", "(core instance (instantiate $m))".repeat(count));
     let modules = (0..40).fold(hostile("nothing"), |wasm, _| with_section(&wasm, MODULE, b"\0asm\x01\0\0\0"));
     let memory = |pages: u32| agent(&format!("(memory (export \"memory\") {pages}) {}", RUN));
     vec![
         ("ten million instances", holding_text(&exponential(7)), "too_many_instances"),
         ("ten to the eighteenth instances", holding_text(&exponential(18)), "too_many_instances"),
         ("500 core instances", holding_text(&core_instances(500)), "too_many_instances"),
-        ("components in components", holding_text(&format!("{}{}", "(component ".repeat(8), ")".repeat(8))), "component_too_deep"),
-        ("50,000 locals in each of 1,000 functions", holding(&functions(1_000, &with_locals(50_000))), "too_many_locals"),
+        (
+            "components in components",
+            holding_text(&format!("{}{}", "(component ".repeat(8), ")".repeat(8))),
+            "component_too_deep",
+        ),
+        (
+            "50,000 locals in each of 1,000 functions",
+            holding(&functions(1_000, &with_locals(50_000))),
+            "too_many_locals",
+        ),
         ("3,000 locals in one function", holding(&functions(1, &with_locals(3_000))), "too_many_locals"),
         ("1,500 locals in each of 1,000 functions", holding(&functions(1_000, &with_locals(1_500))), "too_many_locals"),
         ("a function of 7 MB", holding(&functions(1, &long(7_000_000))), "function_too_large"),
@@ -169,7 +178,10 @@ fn features() -> Vec<Case> {
         module("exceptions", "(tag)"),
         module("tail calls", "(func $f (return_call $f))"),
         module("stack switching", "(type $f (func)) (type (cont $f))"),
-        module("wide arithmetic", "(func (param i64 i64 i64 i64) (result i64 i64) (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3)))"),
+        module(
+            "wide arithmetic",
+            "(func (param i64 i64 i64 i64) (result i64 i64) (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3)))",
+        ),
         module("pages of one byte", "(memory 1 (pagesize 1))"),
         component("streams", "(type (stream u8))"),
         component("futures", "(type (future u8))"),
@@ -198,11 +210,33 @@ fn strangers() -> Vec<Case> {
         ("a component with something behind it", [&hostile("nothing")[..], b"garbage"].concat(), "invalid_component"),
         ("text", b"(component)".to_vec(), "invalid_component"),
         ("a form with 10,000 parts", b"--x\r\n\r\n1\r\n".repeat(10_000), "invalid_component"),
-        ("a describe that traps", describing(r#"(func (export "describe") (result i32) unreachable)"#), "describe_failed"),
-        ("a describe that recurses", describing(r#"(func $d (export "describe") (result i32) (i32.add (call $d) (i32.const 1)))"#), "describe_failed"),
-        ("a describe that sleeps", describing(r#"(func (export "describe") (result i32) (call $sleep (i64.const 1)) (i32.const 3088))"#), "describe_failed"),
-        ("a describe that points beyond the memory", describing(r#"(func (export "describe") (result i32) (i32.const -24))"#), "describe_failed"),
-        ("a describe that wants all memory", describing(r#"(func (export "describe") (result i32) (loop $m (br_if $m (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) unreachable)"#), "describe_failed"),
+        (
+            "a describe that traps",
+            describing(r#"(func (export "describe") (result i32) unreachable)"#),
+            "describe_failed",
+        ),
+        (
+            "a describe that recurses",
+            describing(r#"(func $d (export "describe") (result i32) (i32.add (call $d) (i32.const 1)))"#),
+            "describe_failed",
+        ),
+        (
+            "a describe that sleeps",
+            describing(r#"(func (export "describe") (result i32) (call $sleep (i64.const 1)) (i32.const 3088))"#),
+            "describe_failed",
+        ),
+        (
+            "a describe that points beyond the memory",
+            describing(r#"(func (export "describe") (result i32) (i32.const -24))"#),
+            "describe_failed",
+        ),
+        (
+            "a describe that wants all memory",
+            describing(
+                r#"(func (export "describe") (result i32) (loop $m (br_if $m (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) unreachable)"#,
+            ),
+            "describe_failed",
+        ),
         ("a start that traps", describing("(func $s unreachable) (start $s)"), "describe_failed"),
     ];
     for name in [

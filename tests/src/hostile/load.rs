@@ -43,7 +43,9 @@ impl Load {
         let good = hostile("nothing");
         let run = r#"(func (export "run") (type $run) (call $null))"#;
         let trapping = format!(r#"{run} (func (export "describe") (result i32) unreachable)"#);
-        let recursing = format!("{run} (func $s (result i32) (i32.add (call $s) (i32.const 1))) (func $t (drop (call $s))) (start $t)");
+        let recursing = format!(
+            "{run} (func $s (result i32) (i32.add (call $s) (i32.const 1))) (func $t (drop (call $s))) (start $t)"
+        );
         let refused = [good[..good.len() / 2].to_vec(), agent(&trapping), agent(&recursing)];
         Self { api: api.clone(), refused, good }
     }
