@@ -72,9 +72,9 @@ impl Queue {
             [] => vec![],
             shares => worker.db.claim_of(&worker.name, shares, worker.lease).await?.claims,
         };
-        let asked: usize = shares.iter().map(|(_, count)| count).sum();
-        // Everybody got all that was asked for: there may be more.
-        let is_more = !claims.is_empty() && claims.len() == asked;
+        // Who had as much as was asked for may have more.
+        let claimed = |tenant: &str| claims.iter().filter(|claim| claim.tenant == tenant).count();
+        let is_more = shares.iter().any(|(tenant, count)| claimed(tenant) == *count);
         self.again |= is_left || is_more;
         self.after = lines.last().filter(|_| lines.len() == LINES_MAX).map(|line| line.tenant.clone());
         self.by_tenant = self.after.is_some() || std::mem::take(&mut self.again);

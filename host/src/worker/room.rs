@@ -310,3 +310,61 @@ impl Drop for Place {
         self.room.0.freed.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn newcomer(tenant: &str, mib: u64) -> Newcomer<'_> {
+        Newcomer { tenant, execution: "", digest: &[0; 32], at_start: (mib - 1) * MIB }
+    }
+
+    fn fits(room: &Room, tenant: &str, mib: u64) -> Option<Place> {
+        room.try_enter(newcomer(tenant, mib)).unwrap().ok()
+    }
+
+    #[test]
+    fn one_tenant_leaves_a_quarter_of_the_room_to_others_unless_it_has_but_one_instance() {
+        let room = Room::new(100 * MIB);
+        let first = fits(&room, "a", 50).unwrap();
+        assert!(fits(&room, "a", 26).is_none() && fits(&room, "b", 51).is_none());
+        let (second, other) = (fits(&room, "a", 25).unwrap(), fits(&room, "b", 25).unwrap());
+        drop((first, second, other));
+        let large = fits(&room, "a", 500).expect("others of the component may have needed more than this one will");
+        assert!(fits(&room, "b", 2).is_none());
+        drop(large);
+        assert!(fits(&room, "b", 2).is_some());
+    }
+
+    #[test]
+    fn what_was_dropped_comes_back_when_there_is_room_for_it_and_never_if_there_can_be_none() {
+        let room = Room::new(100 * MIB);
+        room.held().outgrown.put("large".into(), 90 * MIB);
+        room.held().outgrown.put("too large".into(), 101 * MIB);
+        let of = |execution: &'static str| Newcomer { execution, ..newcomer("a", 2) };
+        let small = fits(&room, "b", 11).unwrap();
+        assert_eq!(room.try_enter(of("large")).map(|entered| entered.map(drop)), Ok(Err(90 * MIB)));
+        drop(small);
+        assert!(room.try_enter(of("large")).unwrap().is_ok());
+        assert!(room.try_enter(of("too large")).is_err());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_is_known_until_it_gets_it_or_is_gone() {
+        let room = Room::new(100 * MIB);
+        let place = fits(&room, "a", 100).unwrap();
+        {
+            let mut waiting = std::pin::pin!(room.enter(newcomer("b", 2)));
+            assert!(futures::poll!(&mut waiting).is_pending());
+            assert_eq!(room.waiting(), HashSet::from(["b".to_owned()]));
+        }
+        assert!(!room.is_waited_for());
+        let mut waiting = std::pin::pin!(room.enter(newcomer("b", 2)));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        drop(place);
+        assert!(futures::poll!(&mut waiting).is_ready());
+        assert!(!room.is_waited_for());
+    }
+}
