@@ -39,6 +39,58 @@ async fn the_document_describes_every_route_and_no_other() {
     }
 }
 
+/// What every reference of a document leads to.
+fn references(value: &Value, all: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            all.extend(object.get("$ref").and_then(Value::as_str).map(ToOwned::to_owned));
+            object.values().for_each(|value| references(value, all));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, all)),
+        _ => {}
+    }
+}
+
+/// Of two types of one name, the document would have one.
+#[tokio::test]
+async fn the_document_names_each_thing_once_and_refers_to_none_that_it_has_not() {
+    let bench = Bench::new().await;
+    let document = bench.api.get("/openapi.json").await.expect(200);
+    let mut all = BTreeSet::new();
+    references(&document, &mut all);
+    for reference in &all {
+        assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference} leads nowhere");
+    }
+    let mut ids = BTreeSet::new();
+    for methods in document["paths"].as_object().unwrap().values() {
+        for operation in methods.as_object().unwrap().values() {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id), "two operations are called {id}");
+        }
+    }
+
+    let mut described = BTreeSet::new();
+    let mut folders = vec![root().join("host/src")];
+    while let Some(folder) = folders.pop() {
+        for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+            if file.is_dir() {
+                folders.push(file);
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            for item in text.split("ToSchema").skip(1) {
+                let starts = ["struct ", "enum "].map(|word| item.find(word).map(|at| at + word.len()));
+                let (head, declared) =
+                    item.split_at(starts.into_iter().flatten().min().expect("what it is derived for"));
+                let renamed = head.split_once("schema(as = ").map_or(declared, |(_, name)| name);
+                let name = renamed.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
+                assert!(described.insert(name.clone()), "two types are called {name:?}; see {}", file.display());
+            }
+        }
+    }
+    assert!(described.len() > 50, "{described:?}");
+}
+
 #[tokio::test]
 async fn every_route_takes_its_methods_and_refuses_the_others() {
     let bench = Bench::new().await;

@@ -32,7 +32,9 @@ async fn seen(api: &Api, things: &Things, operations: &[Operation]) -> Vec<(Stri
         assert_eq!(reply.status, 200, "{what}: {}", reply.body);
         let mut body = if reply.body.is_null() { json!(String::from_utf8_lossy(&reply.bytes)) } else { reply.body };
         // It uses its own key, here and before.
-        for item in body["items"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        for item in
+            body.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
+        {
             item.remove("last_used_at");
         }
         all.push((what, body));
