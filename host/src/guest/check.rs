@@ -16,6 +16,7 @@ mod invalid;
 mod names;
 #[cfg(test)]
 mod tests;
+mod types;
 
 use counts::Counts;
 use instances::Instances;

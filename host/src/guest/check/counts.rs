@@ -3,11 +3,10 @@
 //! The bounds leave agents in Rust, TypeScript and Python room: at least twice what they have, but for data, of which
 //! CPython alone has 16 MB.
 
-use wasmparser::{
-    ComponentInstance, ComponentType, ComponentTypeDeclaration, CoreType, Instance, InstanceTypeDeclaration, Payload,
-};
+use wasmparser::{ComponentInstance, Instance, Payload};
 
 use super::Invalid;
+use super::types::{core_types, has_types, types};
 use crate::limits::Limits;
 
 /// How many instances a component may be made of, in all. CPython is made of 15.
@@ -37,6 +36,10 @@ const EXPORTS_MAX: u64 = 10_000;
 
 /// Everything else that has an index, and sections: globals, tables, aliases, arguments and so on. CPython has 4,700.
 const DEFINITIONS_MAX: u64 = 20_000;
+
+/// How often types are taken up, each time counted as all that have been declared: the validator makes those that an
+/// imported, exported or instantiated component has anew, in 1.4 µs each. Agents have a quarter of that.
+const TAKEN_UP_MAX: u64 = 100_000;
 
 /// Bytes of everything but code, data and custom sections. CPython has 0.3 MB.
 const STRUCTURE_BYTES_MAX: u64 = 1 << 20;
@@ -68,6 +71,8 @@ pub enum Excess {
     FunctionBytes,
     #[error("the component has more than {TYPES_MAX} types; import and define fewer")]
     Types,
+    #[error("the component imports, exports and instantiates too many types too often; use fewer interfaces")]
+    TypesTakenUp,
     #[error("the component and its modules have more than {IMPORTS_MAX} imports; import less")]
     Imports,
     #[error("the component and its modules have more than {EXPORTS_MAX} exports; export less")]
@@ -100,7 +105,7 @@ impl Excess {
             Self::Functions => "too_many_functions",
             Self::Locals | Self::FunctionLocals => "too_many_locals",
             Self::FunctionBytes => "function_too_large",
-            Self::Types => "too_many_types",
+            Self::Types | Self::TypesTakenUp => "too_many_types",
             Self::Imports => "too_many_imports",
             Self::Exports => "too_many_exports",
             Self::Definitions | Self::Structure => "too_many_definitions",
@@ -121,6 +126,9 @@ pub(super) struct Counts {
     imports: u64,
     exports: u64,
     definitions: u64,
+    /// Of components.
+    declared: u64,
+    taken_up: u64,
     structure_bytes: u64,
     data_bytes: u64,
     memory_bytes: u64,
@@ -141,6 +149,8 @@ impl Counts {
             imports: 0,
             exports: 0,
             definitions: 0,
+            declared: 0,
+            taken_up: 0,
             structure_bytes: 0,
             data_bytes: 0,
             memory_bytes: 0,
@@ -150,7 +160,7 @@ impl Counts {
 
     /// How much of each bound there is, as a fraction.
     #[cfg(test)]
-    pub(super) fn used(&self) -> [(&'static str, f64); 9] {
+    pub(super) fn used(&self) -> [(&'static str, f64); 10] {
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
         let share = |used: u64, max: u64| used as f64 / max as f64;
         [
@@ -161,6 +171,7 @@ impl Counts {
             ("imports", share(self.imports, IMPORTS_MAX)),
             ("exports", share(self.exports, EXPORTS_MAX)),
             ("definitions", share(self.definitions, DEFINITIONS_MAX)),
+            ("types taken up", share(self.taken_up, TAKEN_UP_MAX)),
             ("structure", share(self.structure_bytes, STRUCTURE_BYTES_MAX)),
             ("data", share(self.data_bytes, DATA_BYTES_MAX)),
         ]
@@ -240,7 +251,10 @@ impl Counts {
             }
             Payload::ComponentTypeSection(section) => {
                 for defined in section.clone() {
-                    self.types(types(&defined.map_err(malformed)?))?;
+                    let found = types(&defined.map_err(malformed)?);
+                    self.declared += found.types;
+                    self.types(found.types)?;
+                    self.take_up(found.instances)?;
                 }
                 Ok(())
             }
@@ -256,16 +270,37 @@ impl Counts {
             Payload::ComponentInstanceSection(section) => {
                 for instance in section.clone() {
                     match instance.map_err(malformed)? {
-                        ComponentInstance::Instantiate { args, .. } => self.define(args.len())?,
-                        ComponentInstance::FromExports(exports) => self.define(exports.len())?,
+                        ComponentInstance::Instantiate { args, .. } => {
+                            self.define(args.len())?;
+                            let instances = args.iter().filter(|arg| has_types(arg.kind)).count();
+                            self.take_up(1 + instances as u64)?;
+                        }
+                        ComponentInstance::FromExports(exports) => {
+                            self.define(exports.len())?;
+                            self.declared += exports.len() as u64;
+                        }
                     }
                 }
                 Ok(())
             }
             Payload::ComponentAliasSection(section) => self.define(section.count()),
             Payload::ComponentCanonicalSection(section) => self.functions(section.count()),
-            Payload::ComponentImportSection(section) => self.imports(section.count()),
-            Payload::ComponentExportSection(section) => self.exports(section.count()),
+            Payload::ComponentImportSection(section) => {
+                for import in section.clone() {
+                    let kind = import.map_err(malformed)?.ty.kind();
+                    self.imports(1)?;
+                    self.take_up(has_types(kind).into())?;
+                }
+                Ok(())
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section.clone() {
+                    let kind = export.map_err(malformed)?.kind;
+                    self.exports(1)?;
+                    self.take_up(has_types(kind).into())?;
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -291,6 +326,10 @@ impl Counts {
         add(&mut self.types, count, TYPES_MAX, Excess::Types)
     }
 
+    fn take_up(&mut self, times: u64) -> Result {
+        add(&mut self.taken_up, times.saturating_mul(self.declared), TAKEN_UP_MAX, Excess::TypesTakenUp)
+    }
+
     fn imports(&mut self, count: u32) -> Result {
         add(&mut self.imports, count.into(), IMPORTS_MAX, Excess::Imports)
     }
@@ -313,41 +352,11 @@ fn add(total: &mut u64, count: u64, max: u64, excess: Excess) -> Result {
     if *total > max { Err(Invalid::TooMuch(excess)) } else { Ok(()) }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn malformed(why: wasmparser::Error) -> Invalid {
     Invalid::malformed(&why)
 }
 
 fn is_nested(payload: &Payload<'_>) -> bool {
     matches!(payload, Payload::ModuleSection { .. } | Payload::ComponentSection { .. })
-}
-
-/// How many types there are in one, with what it declares. Its depth has been bounded.
-fn types(defined: &ComponentType<'_>) -> u64 {
-    let inner: u64 = match defined {
-        ComponentType::Component(declared) => declared
-            .iter()
-            .map(|one| match one {
-                ComponentTypeDeclaration::Type(inner) => types(inner),
-                ComponentTypeDeclaration::CoreType(inner) => core_types(inner),
-                _ => 1,
-            })
-            .sum(),
-        ComponentType::Instance(declared) => declared
-            .iter()
-            .map(|one| match one {
-                InstanceTypeDeclaration::Type(inner) => types(inner),
-                InstanceTypeDeclaration::CoreType(inner) => core_types(inner),
-                _ => 1,
-            })
-            .sum(),
-        _ => 0,
-    };
-    1 + inner
-}
-
-fn core_types(defined: &CoreType<'_>) -> u64 {
-    match defined {
-        CoreType::Rec(group) => group.types().len() as u64,
-        CoreType::Module(declared) => 1 + declared.len() as u64,
-    }
 }

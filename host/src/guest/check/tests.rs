@@ -124,6 +124,7 @@ fn every_agent_that_we_build_passes_with_room() {
             counts.add(&payload.unwrap()).unwrap();
         }
         for (what, used) in counts.used() {
+            println!("{:>4.0} %  {what} of {}", used * 100.0, path.file_name().unwrap_or_default().display());
             // Of the bytes of a component, data is the largest part.
             let most = if what == "data" { 0.75 } else { 0.5 };
             assert!(used <= most, "{}: {:.0} % of {what}", path.display(), used * 100.0);
