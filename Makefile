@@ -9,9 +9,11 @@ TESTBED_ALTERED = target/guests-altered/wasm32-wasip2/guest/testbed.wasm
 # Of the whole workspace, as `cargo test`, so that dependencies are built once, with the same features.
 HOST_BUILD = cargo build --locked --workspace --bin countersign
 RUST_AGENTS = daily-digest deployment-approval publish-with-review publisher smuggler stand-ins testbed
+# How long `make fuzz` gives each of its targets.
+FUZZ_SECONDS ?= 120
 GUEST_BUILD = cargo build --locked --profile guest --target wasm32-wasip2
 
-.PHONY: demo test lint setup guests rust-guests docs bench
+.PHONY: demo test fuzz lint setup guests rust-guests docs bench
 
 # KEEP=1: leave the host running. LANG=python or LANG=typescript: with the agent in that language.
 demo: setup $(if $(LANGUAGE),guests,rust-guests) ## run an agent that is killed while it waits for people
@@ -23,6 +25,12 @@ test: setup guests ## run all tests, on a private Postgres
 	$(HOST_BUILD)
 	@sh scripts/test-sdks
 	cargo test --locked --workspace
+
+fuzz: setup guests ## look for longer for what breaks: requests by chance, and what strangers send, for FUZZ_SECONDS each
+	$(HOST_BUILD)
+	SCHEMATHESIS_SECONDS=$(FUZZ_SECONDS) cargo test --locked --workspace --test it -- contract::
+	MALFORMED_REQUESTS=20000 cargo test --locked --workspace --test it -- malformed::
+	@sh scripts/fuzz $(FUZZ_SECONDS)
 
 lint: setup ## check formatting, lints, documentation and dependencies
 	@sh scripts/setup-sdks

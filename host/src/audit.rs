@@ -211,6 +211,7 @@ pub fn time(at: DateTime<Utc>) -> String {
 
 /// A sealed entry, as the API shows it. Nothing in it is left out of its hash.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = AuditEntry)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     pub tenant: String,

@@ -12,8 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
-use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::db::Db;
@@ -31,6 +30,7 @@ mod agents;
 mod audit;
 mod auth;
 mod deliveries;
+mod document;
 mod endpoints;
 mod error;
 mod events;
@@ -58,6 +58,7 @@ mod webhooks;
 pub use access::{Access, ROUTES};
 use auth::GoodKeys;
 pub use auth::new_key;
+use document::Document;
 use error::Error;
 use key_uses::KeyUses;
 pub use keys::NAME_BYTES_MAX as KEY_NAME_BYTES_MAX;
@@ -188,7 +189,7 @@ fn document() -> utoipa::openapi::OpenApi {
 /// The whole API, and the pages.
 fn router(app: App, browsers: &Browsers) -> Router {
     let (router, document) = api().split_for_parts();
-    let document = Bytes::from(document.to_json().unwrap_or_default());
+    let document = Bytes::from(document::finished(&document));
     let site = web::Site { db: app.db.clone(), links: app.links.clone(), strangers: app.strangers.clone() };
     let mut api = router
         .route(
@@ -212,7 +213,7 @@ fn guarded(router: Router<App>, use_tls: bool) -> Router<App> {
         .layer(middleware::from_fn(bound_uri))
         .layer(CatchPanicLayer::custom(|_| Error::Internal.into_response()))
         .layer(middleware::map_response(move |response| ready(security::harden(response, use_tls))))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
 }
 
 async fn bound_uri(request: Request, next: Next) -> Response {
@@ -225,28 +226,4 @@ async fn bound_uri(request: Request, next: Next) -> Response {
 fn span(request: &Request) -> tracing::Span {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
     tracing::debug_span!("request", method = %request.method(), route)
-}
-
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Countersign",
-        description = "A durable host for agents that wait for people. Prose, and the tables of who may do what and of \
-                       what becomes of a decision, are in docs/api.md."
-    ),
-    modifiers(&BearerKey),
-    security(("api_key" = []))
-)]
-struct Document;
-
-struct BearerKey;
-
-impl utoipa::Modify for BearerKey {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("cs_…").build();
-        document
-            .components
-            .get_or_insert_with(Default::default)
-            .add_security_scheme("api_key", SecurityScheme::Http(scheme));
-    }
 }

@@ -106,6 +106,7 @@ async fn a_bad_query_of_the_log_is_told_what_is_wrong() {
         ("after=-1", "after"),
         ("after=x", "after"),
         ("after=9223372036854775808", "after"),
+        ("after=+1", "after"),
         ("limit=0", "limit"),
         ("limit=101", "limit"),
         ("until=2026-01-01T00:00:00Z", "until"),
@@ -116,7 +117,7 @@ async fn a_bad_query_of_the_log_is_told_what_is_wrong() {
     }
     let far = bench.api.get("/v1/audit?since=%2B262142-12-31T00:00:00Z").await;
     assert_eq!(far.expect(200)["items"], json!([]));
-    let end = bench.api.get(&format!("/v1/audit?after={}", i64::MAX)).await;
+    let end = bench.api.get("/v1/audit?after=999999999999999999").await;
     assert_eq!(end.expect(200)["items"], json!([]));
     bench.host.assert_unharmed();
 }

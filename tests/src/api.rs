@@ -62,6 +62,11 @@ impl Api {
         Self { key: key.into(), ..self.clone() }
     }
 
+    /// The same key, another host.
+    pub fn at(&self, url: &str) -> Self {
+        Self { url: url.into(), ..self.clone() }
+    }
+
     /// The key itself.
     pub fn key(&self) -> &str {
         &self.key

@@ -1,7 +1,7 @@
 //! A host as a process of its own: the real binary, to be killed, stopped and started again.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
 use crate::build::{self, root};
+use crate::canary::AI_KEY;
 use crate::{Api, Database, Model, PATIENCE};
 
 /// What the hosts of the tests encrypt webhook secrets under.
@@ -39,6 +40,7 @@ impl Host {
         let mut all = vec![
             ("DATABASE_URL".to_owned(), database.url.clone()),
             ("COUNTERSIGN_MASTER_KEY".into(), MASTER_KEY.into()),
+            ("COUNTERSIGN_AI_KEY".into(), AI_KEY.into()),
             ("COUNTERSIGN_AI_BASE_URL".into(), model.base_url.clone()),
             ("COUNTERSIGN_AI_MODEL".into(), "test-model".into()),
             ("COUNTERSIGN_LOG".into(), "info,countersign=debug".into()),
@@ -133,7 +135,7 @@ impl Host {
         Api::new(&self.url, key.trim())
     }
 
-    /// Where it keeps its keys.
+    /// Where it keeps its files.
     pub fn data_dir(&self) -> &std::path::Path {
         &self.data_dir
     }
@@ -160,6 +162,17 @@ impl Host {
         let bad: Vec<String> =
             self.log().into_iter().filter(|line| line.contains("panicked") || line.contains(" ERROR ")).collect();
         assert!(bad.is_empty(), "the host's log has:\n{}", bad.join("\n"));
+    }
+
+    /// Fails the test if a secret that every host has is in its log.
+    fn assert_discreet(&self) {
+        let key = std::fs::read_to_string(self.data_dir.join("api-key")).unwrap_or_default();
+        let host_key = std::fs::read_to_string(self.data_dir.join("host-key")).unwrap_or_default();
+        let secrets = [AI_KEY, MASTER_KEY.trim_start_matches("cmk_"), key.trim(), host_key.trim()];
+        for line in self.log() {
+            let found = secrets.iter().find(|secret| !secret.is_empty() && line.contains(**secret));
+            assert!(found.is_none(), "a secret is in the host's log: {line}");
+        }
     }
 
     /// Dies as by `kill -9`, and is gone when this returns.
@@ -215,6 +228,16 @@ impl Host {
         kill_process(pid, signal).expect("it takes signals");
     }
 
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the host runs").id()
+    }
+
+    /// Where it keeps what is its own.
+    pub fn data_dir(&self) -> &std::path::Path {
+        &self.data_dir
+    }
+
     /// Resident memory, in bytes.
     pub fn memory(&self) -> u64 {
         let pid = self.child.as_ref().expect("the host runs").id();
@@ -244,13 +267,15 @@ impl Drop for Host {
         self.kill();
         if std::thread::panicking() {
             eprintln!("--- the host's log\n{}\n---", self.log().join("\n"));
+        } else {
+            self.assert_discreet();
         }
         let _ = std::fs::remove_dir_all(&self.data_dir);
     }
 }
 
 /// All hosts of the tests compile each guest once: they share the cache and the key that signs it.
-fn share_compiled_components(data_dir: &std::path::Path) {
+fn share_compiled_components(data_dir: &Path) {
     let shared = root().join("target/test-hosts/shared");
     std::fs::create_dir_all(shared.join("cache")).expect("a folder for compiled guests");
     std::fs::create_dir_all(data_dir).expect("a data directory");

@@ -3,8 +3,10 @@
 
 pub mod api;
 pub mod build;
+pub mod canary;
 pub mod drive;
 pub mod host;
+pub mod hostile;
 pub mod mail;
 pub mod model;
 pub mod postgres;

@@ -38,12 +38,12 @@ pub struct Claim {
     pub limit_set: Option<i32>,
     /// How many pauses its tenant had open a second ago, and how many it may have.
     pub open_pauses: (i64, u64),
+    /// How many attempts there have been, this one included.
+    pub attempts: i32,
     /// How many attempts in a row ended without progress.
     pub failures: i32,
     /// How many answers had been brought at the claim. All of them are there to be looked at.
     pub answers: i32,
-    /// How many journal entries there are.
-    pub entries: i32,
     /// Postgres' time at the claim, and ours when we learned of it: the only clock that an attempt reads.
     clock: (Millis, Instant),
 }
@@ -88,8 +88,8 @@ fn claim_due(due: &str, may: &str) -> String {
              returning e.tenant_id, e.execution_id, e.claim_token, e.agent, e.version, e.function,
                        (select v.digest from agent_version v
                         where v.tenant_id = e.tenant_id and v.agent = e.agent and v.version = e.version) as digest,
-                       e.input, e.seed, e.started_ms, e.depth, e.parent_id, e.root_id, e.limit_set_id, e.failures,
-                       e.answers, e.next_seq,
+                       e.input, e.seed, e.started_ms, e.depth, e.parent_id, e.root_id, e.limit_set_id, e.attempts,
+                       e.failures, e.answers,
                        (select u.open_pauses from tenant_usage u where u.tenant_id = e.tenant_id) as open_pauses,
                        (select (t.limits -> 'open_pauses')::bigint from tenant t where t.tenant_id = e.tenant_id)
                        as open_pauses_max
@@ -289,9 +289,9 @@ fn claimed(rows: &[PgRow]) -> Result<Claimed> {
                 row.try_get::<Option<i64>, _>("open_pauses_max")?
                     .map_or(Quotas::default().open_pauses, i64::unsigned_abs),
             ),
+            attempts: row.try_get("attempts")?,
             failures: row.try_get("failures")?,
             answers: row.try_get("answers")?,
-            entries: row.try_get("next_seq")?,
             clock: (row.try_get::<i64, _>("now_ms")?.unsigned_abs(), since),
         });
     }

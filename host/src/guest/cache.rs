@@ -157,6 +157,8 @@ impl Cache {
         let Some(component) = component else {
             tracing::warn!(path = %path.display(), "a compiled component on disk is not ours or not whole; not loaded");
             metrics::cache_refused();
+            // Or it would be refused, and counted, until another takes its place.
+            let _ = std::fs::remove_file(&path);
             return None;
         };
         let component = Component::link(&self.0.engine, &component).ok()?;

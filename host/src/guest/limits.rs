@@ -17,8 +17,8 @@ const INSTANCES_MAX: usize = 256;
 
 /// Counts a guest's CPU time, and notes what it was refused.
 pub(super) struct Meter {
-    slice_cpu_ms: u64,
-    attempt_cpu_ms: u64,
+    slice_cpu: Duration,
+    attempt_cpu: Duration,
     /// Of the slice, up to the poll that runs now, in nanoseconds.
     spent: AtomicU64,
     /// Of all slices that are no replay, likewise.
@@ -39,8 +39,8 @@ const REPLAY_LENIENCE: u32 = 4;
 impl Meter {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            slice_cpu_ms: limits.slice_cpu_ms,
-            attempt_cpu_ms: limits.attempt_cpu_ms,
+            slice_cpu: Duration::from_millis(limits.slice_cpu_ms),
+            attempt_cpu: Duration::from_millis(limits.attempt_cpu_ms),
             spent: AtomicU64::new(0),
             spent_live: AtomicU64::new(0),
             poll_began: AtomicU64::new(0),
@@ -96,11 +96,11 @@ impl Meter {
         let is_replay = self.is_replay.load(Ordering::Relaxed);
         let lenience = if is_replay { REPLAY_LENIENCE } else { 1 };
         let of = |spent: &AtomicU64| Duration::from_nanos(spent.load(Ordering::Relaxed) + now);
-        if of(&self.spent) > Duration::from_millis(self.slice_cpu_ms) * lenience {
-            return Some(CpuLimit::Slice(self.slice_cpu_ms));
+        if of(&self.spent) > self.slice_cpu * lenience {
+            return Some(CpuLimit::Slice(self.slice_cpu));
         }
-        if !is_replay && of(&self.spent_live) > Duration::from_millis(self.attempt_cpu_ms) {
-            return Some(CpuLimit::Attempt(self.attempt_cpu_ms));
+        if !is_replay && of(&self.spent_live) > self.attempt_cpu {
+            return Some(CpuLimit::Attempt(self.attempt_cpu));
         }
         None
     }
@@ -129,10 +129,10 @@ pub(super) fn thread_cpu() -> u64 {
 
 #[derive(Debug, thiserror::Error)]
 enum CpuLimit {
-    #[error("the component computed for more than {0} ms between two answers (limit `slice_cpu_ms`)")]
-    Slice(u64),
-    #[error("the component computed for more than {0} ms in one attempt, beyond its journal (limit `attempt_cpu_ms`)")]
-    Attempt(u64),
+    #[error("the component computed for more than {0:?} between two answers (limit `slice_cpu_ms`)")]
+    Slice(Duration),
+    #[error("the component computed for more than {0:?} in one attempt, beyond its journal (limit `attempt_cpu_ms`)")]
+    Attempt(Duration),
 }
 
 /// The limiter of one store: sums over all memories and tables. Its answers depend on nothing but the limits and what

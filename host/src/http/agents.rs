@@ -14,7 +14,7 @@ use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
 use super::executions::FULL_RETRY_AFTER;
-use super::extract::{Json, Paging, Path, Query, bad_cursor, limit};
+use super::extract::{Json, Paging, Path, Query, bad_cursor, cursor_number, limit};
 use super::uploads::Place;
 use crate::db::Page;
 use crate::db::agents::{self, Deployed, Deployment, Digest};
@@ -75,9 +75,15 @@ fn page(page: Page<agents::Version>) -> Result<Json<Versions>> {
     Ok(Json(Versions { items, next: page.next }))
 }
 
+/// The bytes of a component.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only described")]
+struct Wasm(Vec<u8>);
+
 /// Uploads a component: validates, compiles, describes and deploys it as the agent's next version.
 #[utoipa::path(put, path = "/v1/agents/{agent}", params(("agent" = String, Path)),
-    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    request_body(content = inline(Wasm), content_type = "application/wasm"),
     responses((status = 200, body = Version, description = "The same bytes as the active version"),
               (status = 201, body = Version), (status = "4XX", body = ErrorBody)))]
 async fn upload(
@@ -206,7 +212,7 @@ async fn versions(
     Query(paging): Query<Paging>,
 ) -> Result<Json<Versions>> {
     let _ = find(&app, &caller, &agent, None).await?;
-    let before = paging.after.map(|after| after.parse().map_err(|_| bad_cursor())).transpose()?;
+    let before = paging.after.as_deref().map(cursor_number).transpose()?;
     page(app.db.list_versions(&caller.tenant, &agent, before, limit(paging.limit)?).await?)
 }
 

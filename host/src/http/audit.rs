@@ -58,7 +58,10 @@ async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQu
     if query.since.is_some_and(|since| since < DateTime::UNIX_EPOCH) {
         return Err(Error::invalid("`since` is a time after 1970"));
     }
-    let after = query.after.as_deref().map(|after| after.parse().ok().filter(|seq| *seq >= 0).ok_or_else(bad_cursor));
+    let after = query.after.as_deref().map(|after| {
+        let seq = Some(after).filter(|seq| seq.len() <= 18 && seq.bytes().all(|b| b.is_ascii_digit()));
+        seq.and_then(|seq| seq.parse().ok()).ok_or_else(bad_cursor)
+    });
     let after = after.transpose()?.unwrap_or(0);
     let (filter, limit) = (Filter { action, since: query.since, after }, limit(query.limit)?);
     seal(&app, &caller.tenant).await?;

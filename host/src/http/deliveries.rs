@@ -113,6 +113,7 @@ enum DeliveryState {
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     endpoint: Option<String>,
+    #[param(inline)]
     state: Option<DeliveryState>,
     /// 1 to 100; 50 if absent.
     limit: Option<i64>,

@@ -56,6 +56,7 @@ impl EndpointKind {
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = NewEndpoint)]
 #[serde(deny_unknown_fields)]
 struct NewBody {
     /// 1 to 64 of `a-z 0-9 _ -`, a letter or digit first. Agents name it so.
@@ -165,6 +166,7 @@ async fn show(State(app): State<App>, caller: Caller, Path(name): Path<String>) 
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = EndpointChange)]
 #[serde(deny_unknown_fields)]
 struct ChangeBody {
     disabled: Option<bool>,
@@ -253,6 +255,7 @@ struct Since {
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Redelivered)]
 struct Count {
     /// At most 10,000; if it is as many, ask again.
     redelivered: u64,

@@ -44,11 +44,23 @@ struct Follower {
     finished: bool,
 }
 
+/// One event.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only described")]
+struct Happening {
+    /// What the next connection sends as `Last-Event-ID`.
+    id: String,
+    /// `status`, `entry` or `log`.
+    event: String,
+    /// JSON: the execution, the entry of its journal, or the line of its log.
+    data: String,
+}
+
 /// Events `status`, `entry` and `log` as they happen, until the execution has finished or the key is not in force any
 /// more.
 #[utoipa::path(get, path = "/v1/executions/{id}/events",
     params(("id" = String, Path), ("Last-Event-ID" = Option<String>, Header)),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = "4XX", body = ErrorBody)))]
+    responses((status = 200, content_type = "text/event-stream", body = inline(Happening)), (status = "4XX", body = ErrorBody)))]
 async fn events(
     State(app): State<App>,
     caller: Caller,

@@ -43,12 +43,13 @@ pub(super) fn router() -> OpenApiRouter<App> {
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = NewExecution)]
 #[serde(deny_unknown_fields)]
 struct NewBody {
     /// `agent.function`
     target: String,
     /// Any JSON; null if absent.
-    #[schema(value_type = serde_json::Value)]
+    #[schema(value_type = serde_json::Value, required = false)]
     input: Option<Box<RawValue>>,
 }
 

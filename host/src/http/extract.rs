@@ -1,15 +1,18 @@
 //! Reads bodies, queries and texts, within bounds and with our own errors; and writes JSON.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use futures::StreamExt as _;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
+use serde::{Deserialize as _, Deserializer, Serialize};
+use serde_json::Number;
 use serde_json::value::RawValue;
 
 use super::error::{Error, Result};
@@ -21,7 +24,7 @@ use crate::peer::Stalled;
 
 /// How many items a page has, if the client does not say, and at the most.
 const PAGE_DEFAULT: i64 = 50;
-const PAGE_MAX: i64 = 100;
+pub(super) const PAGE_MAX: i64 = 100;
 
 pub(super) const JSON: &str = "application/json";
 
@@ -96,17 +99,30 @@ pub(super) async fn bytes(request: Request, wanted: &'static str, bytes_max: usi
     if request.headers().contains_key(header::CONTENT_ENCODING) {
         return Err(Error::UnsupportedMediaType(wanted));
     }
-    let read = axum::body::to_bytes(request.into_body(), bytes_max);
-    match tokio::time::timeout(BODY_TIMEOUT, read).await {
-        Err(_) => Err(Error::RequestTimeout),
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if Stalled::is_cause_of(&error) => Err(Error::RequestTimeout),
-        Ok(Err(error)) => {
-            // Too long, or the client went away; nobody reads the answer then.
-            tracing::debug!(%error, "a body was not read to its end");
-            Err(Error::TooLarge(bytes_max))
-        }
+    let read = whole_body(request.into_body(), bytes_max);
+    tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_| Error::RequestTimeout)?
+}
+
+async fn whole_body(body: axum::body::Body, bytes_max: usize) -> Result<Bytes> {
+    // What is announced as too long need not be read.
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(Error::TooLarge(bytes_max));
     }
+    let (mut stream, mut whole) = (body.into_data_stream(), vec![]);
+    while let Some(part) = stream.next().await {
+        let part = part.map_err(|error| {
+            if Stalled::is_cause_of(&error) {
+                return Error::RequestTimeout;
+            }
+            tracing::debug!(%error, "a body broke off");
+            Error::invalid("the body breaks off, or is not framed as its headers say")
+        })?;
+        if whole.len() + part.len() > bytes_max {
+            return Err(Error::TooLarge(bytes_max));
+        }
+        whole.extend_from_slice(&part);
+    }
+    Ok(whole.into())
 }
 
 /// Reads JSON, telling what is no JSON from what is not the right JSON.
@@ -122,6 +138,16 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
 fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// A whole number, which JSON may write with a point: 5.0 is 5.
+pub(super) fn whole<'de, D: Deserializer<'de>>(value: D) -> std::result::Result<Option<i64>, D::Error> {
+    /// The largest of which every whole number is one of a float's.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let Some(number) = Option::<Number>::deserialize(value)? else { return Ok(None) };
+    let written = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT_MAX);
+    let whole = number.as_i64().or(written.map(|float| float as i64));
+    whole.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is no whole number")))
 }
 
 /// A text of a client's, within its bound, that Postgres can keep.
@@ -166,10 +192,17 @@ pub(super) fn bad_cursor() -> Error {
     Error::invalid("`after` is the `next` of the page before")
 }
 
+/// The number in a cursor: digits and nothing else.
+pub(super) fn cursor_number<T: FromStr>(digits: &str) -> Result<T> {
+    let number = Some(digits).filter(|digits| digits.len() <= 9 && digits.bytes().all(|b| b.is_ascii_digit()));
+    number.and_then(|number| number.parse().ok()).ok_or_else(bad_cursor)
+}
+
 /// The time in a cursor, in microseconds. No page gives one before 1970, and Postgres could not hold all of them.
 pub(super) fn cursor_time(micros: &str) -> Result<DateTime<Utc>> {
-    let time = micros.parse().ok().and_then(DateTime::from_timestamp_micros);
-    time.filter(|time| *time >= DateTime::UNIX_EPOCH).ok_or_else(bad_cursor)
+    let micros = Some(micros).filter(|micros| micros.len() <= 16 && micros.bytes().all(|b| b.is_ascii_digit()));
+    let time = micros.and_then(|micros| micros.parse().ok()).and_then(DateTime::from_timestamp_micros);
+    time.ok_or_else(bad_cursor)
 }
 
 /// JSON text from a row, to be shown as it is.

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Json, Paging, Path, Query, limit, text};
+use super::extract::{Body, Json, Paging, Path, Query, bad_cursor, limit};
 use super::reviewers::check_reviewer;
 use crate::approval::{NAME_BYTES_MAX, is_group};
 use crate::db::reviewers;
@@ -51,7 +51,10 @@ struct NewGroup {
 #[utoipa::path(get, path = "/v1/groups", params(Paging),
     responses((status = 200, body = Groups), (status = "4XX", body = ErrorBody)))]
 async fn list(State(app): State<App>, caller: Caller, Query(paging): Query<Paging>) -> Result<Json<Groups>> {
-    let after = paging.after.as_deref().map(|after| text("after", after, NAME_BYTES_MAX)).transpose()?;
+    let after = paging.after.as_deref();
+    if after.is_some_and(|after| !is_group(after)) {
+        return Err(bad_cursor());
+    }
     let page = app.db.list_groups(&caller.tenant, None, after, limit(paging.limit)?).await?;
     Ok(Json(Groups { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
 }

@@ -64,7 +64,7 @@ async fn readyz(State(app): State<App>) -> Result<Json<Health>> {
 /// Counters since the start of this host, and the pauses and the outbox of all tenants, as Prometheus text. For a key of
 /// the role `host`.
 #[utoipa::path(get, path = "/metrics",
-    responses((status = 200, content_type = "text/plain", body = String), (status = "4XX", body = ErrorBody),
+    responses((status = 200, content_type = "application/openmetrics-text", body = String), (status = "4XX", body = ErrorBody),
               (status = 503, body = ErrorBody)))]
 async fn scrape(State(app): State<App>, _caller: Caller) -> Result<impl IntoResponse> {
     counted(&app).await
@@ -72,7 +72,7 @@ async fn scrape(State(app): State<App>, _caller: Caller) -> Result<impl IntoResp
 
 /// The same, where nobody is asked for a key.
 #[utoipa::path(get, path = "/metrics", security(()),
-    responses((status = 200, content_type = "text/plain", body = String), (status = 503, body = ErrorBody)))]
+    responses((status = 200, content_type = "application/openmetrics-text", body = String), (status = 503, body = ErrorBody)))]
 async fn scrape_openly(State(app): State<App>) -> Result<impl IntoResponse> {
     counted(&app).await
 }

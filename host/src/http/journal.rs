@@ -11,7 +11,7 @@ use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
 use super::executions::find;
-use super::extract::{Json, Paging, Path, Query, bad_cursor, limit, raw};
+use super::extract::{Json, Paging, Path, Query, bad_cursor, cursor_number, limit, raw};
 use crate::db;
 use crate::execution::hex;
 use crate::limits::Limits;
@@ -22,6 +22,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 
 /// One answered ask.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = JournalEntry)]
 pub(super) struct Entry {
     pub(super) seq: i32,
     /// Which ask this answers, in the order of asking.
@@ -67,7 +68,7 @@ async fn journal(
     Query(paging): Query<Paging>,
 ) -> Result<Json<Journal>> {
     find(&app, &caller.tenant, &id).await?;
-    let after = paging.after.map(|after| after.parse().map_err(|_| bad_cursor())).transpose()?;
+    let after = paging.after.as_deref().map(cursor_number).transpose()?;
     let page = app.db.entries(&caller.tenant, &id, after, limit(paging.limit)?).await?;
     let seed = app.db.seed(&caller.tenant, &id).await?.ok_or_else(Error::no_execution)?;
     let limits = app.db.limits_of(&caller.tenant, &id).await?.ok_or_else(Error::no_execution)?;
@@ -110,7 +111,7 @@ async fn logs(
     find(&app, &caller.tenant, &id).await?;
     let after = paging.after.as_deref().map(|after| -> Result<_> {
         let (slice, line) = after.split_once('.').ok_or_else(bad_cursor)?;
-        Ok((slice.parse().map_err(|_| bad_cursor())?, line.parse().map_err(|_| bad_cursor())?))
+        Ok((cursor_number(slice)?, cursor_number(line)?))
     });
     let page = app.db.logs(&caller.tenant, &id, after.transpose()?, limit(paging.limit)?).await?;
     Ok(Json(Logs { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))

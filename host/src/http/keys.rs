@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::{self, Caller};
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Json, Path, text};
+use super::extract::{Body, Json, Path, text, whole};
 use crate::api_key::Role;
 
 /// How many keys of a tenant are in force at once.
@@ -23,7 +23,7 @@ const OTHERS_ROLE: &str = "keys of the role `host` are made with such a key, and
                            tenant with it, POST /v1/tenants/{tenant}/keys";
 
 /// Ten years.
-const EXPIRES_IN_DAYS_MAX: i32 = 3_653;
+pub(super) const EXPIRES_IN_DAYS_MAX: i32 = 3_653;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(create_key, list_keys)).routes(routes!(revoke_key))
@@ -35,7 +35,9 @@ struct NewKey {
     /// Whose it is, or what for; shown beside what was done with it.
     name: String,
     role: Role,
-    expires_in_days: Option<i32>,
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(value_type = Option<i32>)]
+    expires_in_days: Option<i64>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -87,16 +89,17 @@ pub(super) async fn make(
     tenant: &str,
     name: &str,
     role: Role,
-    expires_in_days: Option<i32>,
+    expires_in_days: Option<i64>,
 ) -> Result<Key> {
     let name = check_name(name)?;
-    if expires_in_days.is_some_and(|days| !(1..=EXPIRES_IN_DAYS_MAX).contains(&days)) {
+    let days = expires_in_days.map(|days| i32::try_from(days).unwrap_or(0));
+    if days.is_some_and(|days| !(1..=EXPIRES_IN_DAYS_MAX).contains(&days)) {
         return Err(Error::invalid(format!("`expires_in_days` is 1 to {EXPIRES_IN_DAYS_MAX}")));
     }
     if app.db.list_keys(tenant, KEYS_MAX).await?.len() as i64 >= KEYS_MAX {
         return Err(Error::invalid(format!("a tenant has at most {KEYS_MAX} keys in force; revoke one")));
     }
-    let (row, key) = auth::new_key(&app.db, tenant, name, role, expires_in_days, caller.actor()).await?;
+    let (row, key) = auth::new_key(&app.db, tenant, name, role, days, caller.actor()).await?;
     Ok(Key::new(row, Some(key)))
 }
 

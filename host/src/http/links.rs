@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Path};
+use super::extract::{Body, Path, whole};
 use super::pauses::already_decided;
 use crate::approval::{REVIEWER_BYTES_MAX, is_reviewer};
 use crate::audit;
@@ -23,12 +23,14 @@ pub(super) fn router() -> OpenApiRouter<App> {
 
 /// Whom a link is for.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = NewLink)]
 #[serde(deny_unknown_fields)]
 struct NewBody {
     /// What the decision will bear as its reviewer.
     reviewer: String,
     /// 1 to 2,678,400, which is 31 days, and what it is if absent. Cut to what the pause has left.
-    expires_in_seconds: Option<u64>,
+    #[serde(default, deserialize_with = "whole")]
+    expires_in_seconds: Option<i64>,
 }
 
 /// A link for one reviewer to one pause.
@@ -54,7 +56,7 @@ async fn create(
         let why = format!("`reviewer` is 1 to {REVIEWER_BYTES_MAX} bytes, no `@` first, no control characters");
         return Err(Error::invalid(why));
     }
-    let seconds = new.expires_in_seconds.unwrap_or(LIFE_SECONDS_MAX);
+    let seconds = new.expires_in_seconds.map_or(LIFE_SECONDS_MAX, |seconds| u64::try_from(seconds).unwrap_or(0));
     if !(1..=LIFE_SECONDS_MAX).contains(&seconds) {
         return Err(Error::invalid(format!("`expires_in_seconds` is 1 to {LIFE_SECONDS_MAX}")));
     }

@@ -188,6 +188,7 @@ enum PauseStatus {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
+    #[param(inline)]
     status: Option<PauseStatus>,
     execution: Option<String>,
     /// Only those at which this reviewer is asked, by name or as one of a group, or whoever may decide.
@@ -259,6 +260,7 @@ async fn show(
 
 /// What a reviewer decides.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = NewDecision)]
 #[serde(deny_unknown_fields)]
 struct NewBody {
     /// One of the pause's choices.

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Json, Paging, Path, Query, limit, text};
+use super::extract::{Body, Json, Paging, Path, Query, bad_cursor, limit};
 use crate::approval::{REVIEWER_BYTES_MAX, is_reviewer};
 use crate::db::reviewers;
 use crate::notification::{REVIEWERS_MAX, is_email};
@@ -49,7 +49,10 @@ struct NewReviewer {
 #[utoipa::path(get, path = "/v1/reviewers", params(Paging),
     responses((status = 200, body = Reviewers), (status = "4XX", body = ErrorBody)))]
 async fn list(State(app): State<App>, caller: Caller, Query(paging): Query<Paging>) -> Result<Json<Reviewers>> {
-    let after = paging.after.as_deref().map(|after| text("after", after, REVIEWER_BYTES_MAX)).transpose()?;
+    let after = paging.after.as_deref();
+    if after.is_some_and(|after| !is_reviewer(after)) {
+        return Err(bad_cursor());
+    }
     let page = app.db.list_reviewers(&caller.tenant, after, limit(paging.limit)?).await?;
     Ok(Json(Reviewers { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
 }

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::auth::{self, Caller};
 use super::error::{Error, ErrorBody, Result};
-use super::extract::{Body, Json, Paging, Path, Query, limit, text};
+use super::extract::{Body, Json, Paging, Path, Query, bad_cursor, limit, whole};
 use super::keys::{self, Key};
 use crate::api_key::{HOST_TENANT, Role};
 use crate::execution::{NAME_BYTES_MAX, is_tenant};
@@ -62,7 +62,9 @@ impl From<crate::db::tenants::Tenant> for Tenant {
 struct NewOperator {
     /// Whose the key is, or what for.
     name: String,
-    expires_in_days: Option<i32>,
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(value_type = Option<i32>)]
+    expires_in_days: Option<i64>,
 }
 
 /// Makes a tenant and its first key, an operator's, which is shown once, here.
@@ -92,7 +94,10 @@ async fn create(
 #[utoipa::path(get, path = "/v1/tenants", params(Paging),
     responses((status = 200, body = Tenants), (status = "4XX", body = ErrorBody)))]
 async fn list(State(app): State<App>, _caller: Caller, Query(paging): Query<Paging>) -> Result<Json<Tenants>> {
-    let after = paging.after.as_deref().map(|after| text("after", after, NAME_BYTES_MAX)).transpose()?;
+    let after = paging.after.as_deref();
+    if after.is_some_and(|after| !is_tenant(after)) {
+        return Err(bad_cursor());
+    }
     let page = app.db.list_tenants(None, after, limit(paging.limit)?).await?;
     Ok(Json(Tenants { items: page.items.into_iter().map(Into::into).collect(), next: page.next }))
 }

@@ -37,6 +37,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 /// What a reviewer decides, and on which pause: `pause_id`, or `execution_id` with `approval_request_id`, or
 /// `approval_request_id` alone when exactly one open pause of the tenant bears it.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = WebhookDecision)]
 #[serde(deny_unknown_fields)]
 struct NewBody {
     pause_id: Option<String>,

@@ -145,7 +145,7 @@ fn start(claim: &Claim, limits: &Limits, component: &Component) -> Guest {
         seed: claim.seed,
         started: claim.started,
         limits: limits.clone(),
-        is_replay: claim.entries > 0,
+        is_replay: claim.attempts > 1,
     };
     Guest::start_of(&claim.tenant, component, call)
 }

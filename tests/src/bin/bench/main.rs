@@ -1,11 +1,12 @@
 //! Measures, and prints medians and ratios: `make bench`, or the binary with `replay`, `languages`, `resume`, `paused`,
-//! `decisions`, `contested`, `expiry`, `outbox` or `neighbours`.
+//! `decisions`, `contested`, `expiry`, `outbox`, `neighbours` or `hostile`.
 //!
 //! Each number is taken beside what it is compared with, in the same run, because machines are noisy.
 
 mod contested;
 mod decisions;
 mod expiry;
+mod hostile;
 mod languages;
 mod neighbours;
 mod outbox;
@@ -54,6 +55,10 @@ async fn main() {
     if is_wanted("neighbours") {
         println!("\na tenant beside one that does its worst: start, pause, decision, end");
         neighbours::measure().await;
+    }
+    if is_wanted("hostile") {
+        println!("\n10,000 hostile uploads, and as many hostile executions");
+        hostile::measure().await;
     }
 }
 

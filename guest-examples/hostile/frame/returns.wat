@@ -1,0 +1,17 @@
+;; What `run` may return: a text, or a whole number.
+(func $ok (param $at i32) (param $bytes i32) (result i32)
+  (i32.store (i32.const 3200) (i32.const 0))
+  (i32.store (i32.const 3204) (local.get $at))
+  (i32.store (i32.const 3208) (local.get $bytes))
+  (i32.const 3200))
+(func $null (result i32)
+  (i32.store (i32.const 3216) (i32.const 0x6c6c756e))
+  (call $ok (i32.const 3216) (i32.const 4)))
+(func $number (param $n i64) (result i32)
+  (local $at i32)
+  (local.set $at (i32.const 3264))
+  (loop $digit
+    (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+    (i32.store8 (local.get $at) (i32.add (i32.const 48) (i32.wrap_i64 (i64.rem_u (local.get $n) (i64.const 10)))))
+    (br_if $digit (i64.ne (local.tee $n (i64.div_u (local.get $n) (i64.const 10))) (i64.const 0))))
+  (call $ok (local.get $at) (i32.sub (i32.const 3264) (local.get $at))))

@@ -1,0 +1,10 @@
+;; 26. Uses handles that it has not; the input, a digit, says how: 0 dropped twice, 1 used when dropped, 2 never given.
+(func (export "run") (type $run)
+  (local $case i32) (local $stream i32)
+  (local.set $case (i32.sub (i32.load8_u (local.get 2)) (i32.const 48)))
+  (local.set $stream (call $stdout))
+  (if (i32.le_s (local.get $case) (i32.const 1)) (then (call $drop-stream (local.get $stream))))
+  (if (i32.eq (local.get $case) (i32.const 0)) (then (call $drop-stream (local.get $stream))))
+  (if (i32.eq (local.get $case) (i32.const 2)) (then (local.set $stream (i32.const 1234567))))
+  (call $write (local.get $stream) (i32.const 0) (i32.const 1) (i32.const 64))
+  (call $null))

@@ -1,0 +1,83 @@
+//! The zoo: guests that mean harm. Each gets what guest-examples/hostile/README.md says, and nobody else notices.
+
+mod cache;
+mod chance;
+mod memory;
+mod runs;
+mod uploads;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use countersign_tests::api::send;
+use countersign_tests::build::guest;
+use countersign_tests::{Api, Database, Host, Model, Reply, until};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// A host with a keeper, who has the testbed, and a tenant that uploads whatever the zoo has.
+struct Zoo {
+    host: Host,
+    keeper: Api,
+    api: Api,
+    model: Model,
+    _database: Database,
+}
+
+/// How many executions the host drives at once: fewer than there are hostile ones.
+const SLOTS: usize = 4;
+
+/// How soon what a guest held is free again.
+const SOON: Duration = Duration::from_secs(1);
+
+impl Zoo {
+    async fn new() -> Self {
+        let (database, model) = (Database::new().await, Model::start().await);
+        let host = Host::start_with(&database, &model, &[("COUNTERSIGN_CONCURRENCY", &SLOTS.to_string())]).await;
+        let (keeper, api) = (host.api(), host.tenant("zoo"));
+        keeper.deploy("testbed", guest("testbed")).await;
+        Self { host, keeper, api, model, _database: database }
+    }
+
+    async fn upload(&self, agent: &str, wasm: Vec<u8>) -> Reply {
+        send(self.api.request(Method::PUT, &format!("/v1/agents/{agent}")).body(wasm)).await
+    }
+
+    /// Lowers what the executions of an agent may use.
+    // needs: limits
+    async fn limit(&self, agent: &str, limits: &Value) {
+        let path = format!("/v1/agents/{agent}/limits");
+        send(self.api.request(Method::PUT, &path).json(limits)).await.expect(200);
+    }
+
+    /// Has the keeper's executions run until `done`, and returns the longest time that one took.
+    async fn neighbours(&self, done: &AtomicBool) -> Duration {
+        let mut longest = Duration::ZERO;
+        while !done.load(Ordering::Relaxed) {
+            let began = Instant::now();
+            let id = self.keeper.start("testbed.echo", &json!(7)).await;
+            assert_eq!(self.keeper.finished(&id).await["result"], 7, "others go on meanwhile");
+            longest = longest.max(began.elapsed());
+        }
+        longest
+    }
+
+    /// Fails unless every slot of the host takes an execution at once, and ends it.
+    async fn assert_free(&self) {
+        self.model.hold_from(self.model.calls() + 1);
+        let before = self.model.calls();
+        let mut started = vec![];
+        for _ in 0..SLOTS {
+            started.push(self.keeper.start("testbed.many_ai", &json!({"n": 1})).await);
+        }
+        let began = Instant::now();
+        until("every slot is taken by a good execution", async || (self.model.calls() == before + SLOTS).then_some(()))
+            .await;
+        assert!(began.elapsed() < SOON, "the slots were free only after {:?}", began.elapsed());
+        self.model.release();
+        for id in started {
+            assert_eq!(self.keeper.finished(&id).await["status"], "succeeded");
+        }
+        self.host.assert_unharmed();
+    }
+}
