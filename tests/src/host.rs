@@ -233,11 +233,6 @@ impl Host {
         self.child.as_ref().expect("the host runs").id()
     }
 
-    /// Where it keeps what is its own.
-    pub fn data_dir(&self) -> &std::path::Path {
-        &self.data_dir
-    }
-
     /// Resident memory, in bytes.
     pub fn memory(&self) -> u64 {
         let pid = self.child.as_ref().expect("the host runs").id();
