@@ -112,7 +112,7 @@ async fn the_roles_of_hosts_own_nothing_and_every_table_is_guarded() {
                        and not (c.relrowsecurity and exists (select from pg_policy p where p.polrelid = c.oid))
                      order by 1";
     let unguarded: Vec<String> = sqlx::query_scalar(unguarded).fetch_all(&database.pool).await.unwrap();
-    assert_eq!(unguarded, ["_sqlx_migrations"]);
+    assert_eq!(unguarded, ["_sqlx_migrations", "component"]);
     for table in ["journal_entry", "audit_entry"] {
         for role in ["countersign_tenant", "countersign_host"] {
             for privilege in ["update", "delete", "truncate"] {
@@ -123,7 +123,7 @@ async fn the_roles_of_hosts_own_nothing_and_every_table_is_guarded() {
         }
     }
     // A host reads for all tenants what it needs to find its work, and not what their agents said.
-    for table in ["journal_entry", "log_line", "api_key", "agent"] {
+    for table in ["journal_entry", "log_line", "api_key", "agent", "component", "component_grant"] {
         let may = format!("select has_table_privilege('countersign_host', '{table}', 'select')");
         let may: bool = sqlx::query_scalar(AssertSqlSafe(may)).fetch_one(&database.pool).await.unwrap();
         assert!(!may, "{table}");

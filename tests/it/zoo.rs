@@ -21,6 +21,8 @@ struct Zoo {
     keeper: Api,
     api: Api,
     model: Model,
+    /// How long it takes to have an execution in every slot, with nothing else to do.
+    lonely: Duration,
     _database: Database,
 }
 
@@ -30,13 +32,18 @@ const SLOTS: usize = 4;
 /// How soon what a guest held is free again.
 const SOON: Duration = Duration::from_secs(1);
 
+/// How much slower than alone a host may be for other reasons: tests share the machine.
+const NOISE: u32 = 3;
+
 impl Zoo {
     async fn new() -> Self {
         let (database, model) = (Database::new().await, Model::start().await);
         let host = Host::start_with(&database, &model, &[("COUNTERSIGN_CONCURRENCY", &SLOTS.to_string())]).await;
         let (keeper, api) = (host.api(), host.tenant("zoo"));
         keeper.deploy("testbed", guest("testbed")).await;
-        Self { host, keeper, api, model, _database: database }
+        let mut zoo = Self { host, keeper, api, model, lonely: Duration::ZERO, _database: database };
+        zoo.lonely = zoo.fill().await;
+        zoo
     }
 
     async fn upload(&self, agent: &str, wasm: Vec<u8>) -> Reply {
@@ -55,29 +62,34 @@ impl Zoo {
         let mut longest = Duration::ZERO;
         while !done.load(Ordering::Relaxed) {
             let began = Instant::now();
-            let id = self.keeper.start("testbed.echo", &json!(7)).await;
-            assert_eq!(self.keeper.finished(&id).await["result"], 7, "others go on meanwhile");
+            assert_eq!(self.keeper.run("testbed.echo", &json!(7)).await["result"], 7, "others go on meanwhile");
             longest = longest.max(began.elapsed());
         }
         longest
     }
 
-    /// Fails unless every slot of the host takes an execution at once, and ends it.
-    async fn assert_free(&self) {
-        self.model.hold_from(self.model.calls() + 1);
+    /// Has an execution in every slot at once, and returns how long it took until all of them ran.
+    async fn fill(&self) -> Duration {
         let before = self.model.calls();
+        self.model.hold_from(before + 1);
+        let began = Instant::now();
         let mut started = vec![];
         for _ in 0..SLOTS {
             started.push(self.keeper.start("testbed.many_ai", &json!({"n": 1})).await);
         }
-        let began = Instant::now();
-        until("every slot is taken by a good execution", async || (self.model.calls() == before + SLOTS).then_some(()))
-            .await;
-        assert!(began.elapsed() < SOON, "the slots were free only after {:?}", began.elapsed());
+        until("an execution is in every slot", async || (self.model.calls() == before + SLOTS).then_some(())).await;
+        let took = began.elapsed();
         self.model.release();
         for id in started {
             assert_eq!(self.keeper.finished(&id).await["status"], "succeeded");
         }
+        took
+    }
+
+    /// Fails unless every slot of the host is free, or within a second, and nothing went wrong inside of it.
+    async fn assert_free(&self) {
+        let took = self.fill().await;
+        assert!(took < SOON + NOISE * self.lonely, "{took:?} until all slots were free; {:?} when alone", self.lonely);
         self.host.assert_unharmed();
     }
 }

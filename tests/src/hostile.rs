@@ -2,7 +2,9 @@
 
 pub mod load;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -20,7 +22,13 @@ fn read(path: &str) -> String {
 
 /// The component of a guest of `guest-examples/hostile/runs`.
 pub fn hostile(name: &str) -> Vec<u8> {
-    agent(&read(&format!("runs/{name}.wat")))
+    static MADE: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    let made = MADE.lock().expect("no panic under this lock").get(name).cloned();
+    made.unwrap_or_else(|| {
+        let component = agent(&read(&format!("runs/{name}.wat")));
+        MADE.lock().expect("no panic under this lock").insert(name.to_owned(), component.clone());
+        component
+    })
 }
 
 /// The component of a guest, whose core module has these fields; what it needs and does not export itself is from

@@ -71,6 +71,13 @@ impl Db {
         Ok(true)
     }
 
+    /// Whether the installation has no other tenant.
+    pub async fn is_only_tenant(&self, tenant: &str) -> Result<bool> {
+        let others = "select exists (select from tenant where tenant_id not in ($1, $2))";
+        let others: bool = sqlx::query_scalar(others).bind(tenant).bind(HOST_TENANT).fetch_one(&self.host).await?;
+        Ok(!others)
+    }
+
     /// Whether nothing of the tenant is served at the moment.
     pub async fn is_tenant_suspended(&self, tenant: &str) -> Result<bool> {
         let suspended: Option<bool> =

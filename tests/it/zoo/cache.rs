@@ -40,20 +40,20 @@ async fn compiled_code_that_somebody_has_changed_or_moved_is_not_run_but_compile
     };
     let tampered =
         [changed_at(0), changed_at(40), changed_at(whole.len() - 1), whole[..whole.len() / 2].to_vec(), vec![], moved];
+    let warnings = |log: &[String]| log.iter().filter(|line| line.contains("not ours or not whole")).count();
     for (n, bytes) in tampered.into_iter().enumerate() {
         zoo.host.stop().await;
         std::fs::write(&good, bytes).expect("a file");
+        let before = warnings(&zoo.host.log());
         zoo.host.restart(&[]).await;
         zoo.api = zoo.api.at(zoo.host.url());
-        let id = zoo.api.start("nothing.run", &Value::Null).await;
-        let execution = zoo.api.finished(&id).await;
+        let execution = zoo.api.run("nothing.run", &Value::Null).await;
         assert_eq!(
             (&execution["status"], &execution["attempts"]),
             (&"succeeded".into(), &1.into()),
             "{n}: {execution}"
         );
-        let warned = zoo.host.log().iter().filter(|line| line.contains("not ours or not whole")).count();
-        assert_eq!(warned, n + 1, "it is noticed, once");
+        assert!(warnings(&zoo.host.log()) > before, "{n}: it is noticed");
         assert_eq!(std::fs::read(&good).expect("compiled code").len(), whole.len(), "{n}: it is compiled anew");
     }
     zoo.host.assert_unharmed();

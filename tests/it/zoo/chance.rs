@@ -14,8 +14,8 @@ use super::Zoo;
 /// How many of each kind, unless `COUNT` says otherwise.
 const COUNT: u64 = 300;
 
-/// As many are under way at once.
-const AT_ONCE: usize = 4;
+/// As many are under way at once: no tenant may have more.
+const AT_ONCE: usize = 2;
 
 /// How many instructions a module may run before it traps by itself.
 const FUEL: u32 = 10_000;
@@ -48,7 +48,11 @@ fn made(number: u64) -> Vec<u8> {
         Config { max_imports: if number % 6 == 2 { 0 } else { 20 }, allow_start_export: true, ..Config::default() };
     if number % 3 != 2 {
         let component = Component::new(config, &mut data).expect("bytes are all it takes").to_bytes();
-        return if number % 3 == 0 { component } else { with_section(&hostile("nothing"), COMPONENT, &component) };
+        return if number.is_multiple_of(3) {
+            component
+        } else {
+            with_section(&hostile("nothing"), COMPONENT, &component)
+        };
     }
     let mut module = Module::new(config, &mut data).expect("bytes are all it takes");
     let _ = module.ensure_termination(FUEL);

@@ -70,7 +70,7 @@ impl Invalid {
 
     /// What the validator says. It has no kinds of errors, so those about a feature that is off are told by their words.
     pub(super) fn malformed(why: &BinaryReaderError) -> Self {
-        const OF_FEATURES: [&str; 4] = ["enabled", "disabled", "proposal", "feature"];
+        const OF_FEATURES: [&str; 5] = ["enabled", "disabled", "proposal", "feature", "required for"];
         let said = why.message();
         if OF_FEATURES.iter().any(|word| said.contains(word)) {
             return Self::ForbiddenFeature(format!("something that is switched off ({why})"));
