@@ -4,7 +4,6 @@ mod pages;
 mod quotas;
 mod settings;
 
-use countersign::api_key::{self, ApiKey};
 use countersign_tests::build::guest;
 use countersign_tests::{Api, Database, Host, Model};
 use futures::future::join_all;
@@ -25,7 +24,7 @@ impl Bench {
         let (database, model) = (Database::new().await, Model::start().await);
         let host = Host::start(&database, &model).await;
         let api = host.api();
-        let hosts_key = hosts_key(&database, &api).await;
+        let hosts_key = host.host_api();
         api.deploy("testbed", guest("testbed")).await;
         Self { host, api, hosts_key, database, _model: model }
     }
@@ -46,27 +45,6 @@ impl Bench {
         assert_eq!(execution["status"], "succeeded", "{function}: {}", execution["error"]);
         execution["result"].clone()
     }
-}
-
-/// A key of whoever runs the hosts.
-async fn hosts_key(database: &Database, api: &Api) -> Api {
-    let text = api_key::generate("host", [9; 32]);
-    let key = ApiKey::parse(&text).unwrap();
-    for statement in [
-        "alter table api_key drop constraint if exists api_key_role",
-        "insert into tenant (tenant_id) values ('host') on conflict do nothing",
-    ] {
-        sqlx::query(statement).execute(&database.pool).await.unwrap();
-    }
-    sqlx::query(
-        "insert into api_key (tenant_id, key_id, name, role, secret_sha256) values ('host', $1, 'h', 'host', $2)",
-    )
-    .bind(key.id)
-    .bind(&key.secret_sha256()[..])
-    .execute(&database.pool)
-    .await
-    .unwrap();
-    api.with_key(&text)
 }
 
 async fn put(api: &Api, path: &str, body: &Value) -> countersign_tests::Reply {

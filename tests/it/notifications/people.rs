@@ -82,8 +82,10 @@ async fn a_tenant_keeps_so_many_reviewers_and_groups_and_may_always_change_those
     let post = Post::new().await;
     for rows in [
         "insert into reviewer (tenant_id, person, reviewer, email)
-         select tenant_id, 'p' || n, 'p' || n, 'p@example.com' from tenant, generate_series(1, 10000) as n",
-        "insert into review_group (tenant_id, name) select tenant_id, 'g' || n from tenant, generate_series(1, 1000) as n",
+         select tenant_id, 'p' || n, 'p' || n, 'p@example.com' from tenant, generate_series(1, 10000) as n
+         where tenant_id = 'default'",
+        "insert into review_group (tenant_id, name) select tenant_id, 'g' || n from tenant, generate_series(1, 1000) as n
+         where tenant_id = 'default'",
     ] {
         sqlx::query(rows).execute(&post.database.pool).await.expect("rows");
     }
