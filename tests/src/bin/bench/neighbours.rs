@@ -37,7 +37,7 @@ const SPINS_FOR: u64 = 2;
 pub(crate) async fn measure() {
     for (kind, target, input) in KINDS {
         let (database, model) = (Database::new().await, Model::start().await);
-        let environment = [("COUNTERSIGN_LOG", "warn"), ("COUNTERSIGN_INSTANCE_MEMORY", "1GiB")];
+        let environment = [("COUNTERSIGN_LOG", "info"), ("COUNTERSIGN_INSTANCE_MEMORY", "1GiB")];
         let host = Host::start_with(&database, &model, &environment).await;
         let (good, bad) = (host.tenant("good"), host.tenant("bad"));
         good.deploy("testbed", guest("testbed")).await;
