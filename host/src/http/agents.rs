@@ -21,6 +21,7 @@ use crate::db::agents::{self, Deployed, Deployment, Digest};
 use crate::db::compiling::UploadTerms;
 use crate::execution::{Blame, hex, is_name};
 use crate::guest::{Compilation, Invalid, Manifest, Uncompiled};
+use crate::limits::Quotas;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -105,7 +106,7 @@ async fn upload(
     let at_hand = granted.is_some() && app.cache.find(&digest).await.is_some();
     let was_granted = granted.is_some();
     if !was_granted {
-        room_to_store(&app, &caller, wasm.len()).await?;
+        room_to_store(&app, &caller, wasm.len(), &terms.settings.quotas).await?;
     }
     let manifest = match granted {
         Some(manifest) if at_hand => manifest,
@@ -185,8 +186,8 @@ fn invalid(why: Invalid) -> Error {
 }
 
 /// Fails with 429 if so many bytes would be more than the tenant may keep.
-async fn room_to_store(app: &App, caller: &Caller, bytes: usize) -> Result<()> {
-    let room = app.db.room_to_store(&caller.tenant, bytes, &caller.settings.quotas).await?;
+async fn room_to_store(app: &App, caller: &Caller, bytes: usize, quotas: &Quotas) -> Result<()> {
+    let room = app.db.room_to_store(&caller.tenant, bytes, quotas).await?;
     room.map_err(|full| Error::full(&full, FULL_RETRY_AFTER))
 }
 

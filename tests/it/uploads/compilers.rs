@@ -133,7 +133,7 @@ async fn a_compiled_component_that_was_tampered_with_is_refused_compiled_again_a
     let id = api.start("testbed.echo", &json!("whole")).await;
     assert_eq!(api.finished(&id).await["result"], "whole");
     assert!(shared.host.log().iter().any(|line| line.contains("not ours or not whole")), "the operator is told");
-    let metrics = api.get("/metrics").await;
+    let metrics = shared.host.host_api().get("/metrics").await;
     let metrics = String::from_utf8_lossy(&metrics.bytes);
     assert!(metrics.contains("countersign_cache_refused_total 1"), "{metrics}");
     assert_ne!(std::fs::read(&file).expect("it is there again"), content, "and kept anew");
