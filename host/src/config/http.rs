@@ -25,7 +25,7 @@ pub struct Http {
           value_parser = peer::network)]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// The web sites whose scripts may use the API, separated by commas: https://app.example. None if there is none.
+    /// The web sites whose scripts may use the API, separated by commas: `https://app.example`. None if there is none.
     #[arg(long, env = "COUNTERSIGN_CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<String>,
 
