@@ -1,6 +1,6 @@
 -- Components are kept once, by their digest, whoever uploads them; who has uploaded one has a grant of it. Nothing but
--- the two functions below reads or writes `component`, and both ask for the tenant: that somebody else has uploaded the
--- same bytes is not to be found out.
+-- the two functions below reads or writes `component`, and both act for the tenant of the connection, the setting
+-- `countersign.tenant`: that somebody else has uploaded the same bytes is not to be found out.
 
 alter table agent_version drop constraint agent_version_tenant_id_digest_fkey;
 alter table component rename to component_of_tenant;
@@ -38,9 +38,9 @@ alter table agent_version
 
 drop table component_of_tenant;
 
--- Keeps a component and grants it to a tenant. Whether it was there before makes no difference: the same bytes are
+-- Keeps a component and grants it to the connection's tenant. Whether it was there before makes no difference: the same bytes are
 -- written. That they are of this digest is looked at here, so that whoever may call this cannot exchange anybody's.
-create function keep_component(of_tenant text, of_digest bytea, bytes bytea, of_manifest text) returns void
+create function keep_component(of_digest bytea, bytes bytea, of_manifest text) returns void
     language plpgsql security definer
 as $$
 begin
@@ -50,25 +50,25 @@ begin
     insert into component as kept (digest, wasm) values (of_digest, bytes)
         on conflict (digest) do update set wasm = excluded.wasm;
     insert into component_grant (tenant_id, digest, manifest, size_bytes)
-        values (of_tenant, of_digest, of_manifest, octet_length(bytes))
+        values (current_setting('countersign.tenant'), of_digest, of_manifest, octet_length(bytes))
         on conflict (tenant_id, digest) do update set manifest = excluded.manifest;
 end
 $$;
 
--- The bytes of a component that the tenant has a grant of.
-create function granted_component(of_tenant text, of_digest bytea) returns bytea
+-- The bytes of a component that the connection's tenant has a grant of.
+create function granted_component(of_digest bytea) returns bytea
     language sql stable security definer
 as $$
     select c.wasm from component c
     join component_grant g on g.digest = c.digest
-    where g.tenant_id = of_tenant and g.digest = of_digest
+    where g.tenant_id = current_setting('countersign.tenant') and g.digest = of_digest
 $$;
 
 -- They have their owner's rights, so they look for tables nowhere but where these are.
 do $$
 begin
-    execute format('alter function keep_component(text, bytea, bytea, text) set search_path = %I, pg_temp', current_schema());
-    execute format('alter function granted_component(text, bytea) set search_path = %I, pg_temp', current_schema());
+    execute format('alter function keep_component(bytea, bytea, text) set search_path = %I, pg_temp', current_schema());
+    execute format('alter function granted_component(bytea) set search_path = %I, pg_temp', current_schema());
 end
 $$;
 

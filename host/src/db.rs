@@ -55,7 +55,7 @@ const RELAXED_CONNECTIONS_MAX: u32 = 8;
 const HOST_CONNECTIONS_MAX: u32 = 6;
 const HOST_RELAXED_CONNECTIONS_MAX: u32 = 3;
 
-/// The roles under which they ask: `migrations/0015_isolation.sql` says what each may.
+/// The roles under which they ask: `migrations/0014_isolation.sql` says what each may.
 const TENANT_ROLE: &str = "countersign_tenant";
 const HOST_ROLE: &str = "countersign_host";
 

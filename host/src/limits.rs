@@ -205,7 +205,14 @@ impl Limits {
 
 /// What an object has of these bounds, each value within them.
 fn known<'a>(bounds: impl Iterator<Item = &'a Bound>, overrides: &Value) -> impl Iterator<Item = (&'a Bound, u64)> {
-    bounds.filter_map(|bound| Some((bound, overrides.get(bound.name)?.as_u64()?.clamp(bound.min, bound.max))))
+    bounds.filter_map(|bound| Some((bound, whole(overrides.get(bound.name)?)?.clamp(bound.min, bound.max))))
+}
+
+/// A number that is whole, as JSON Schema has it: 7.0 is.
+fn whole(value: &Value) -> Option<u64> {
+    let float = || value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..9e15).contains(number));
+    // Exact up to 2^53, which is more than any bound.
+    value.as_u64().or_else(|| float().map(|number| number as u64))
 }
 
 fn object(value: &Value) -> Result<&Map<String, Value>, BadLimit> {
@@ -214,7 +221,7 @@ fn object(value: &Value) -> Result<&Map<String, Value>, BadLimit> {
 
 fn checked(bound: Option<&Bound>, name: &str, value: &Value) -> Result<u64, BadLimit> {
     let bound = bound.ok_or_else(|| BadLimit::Unknown(name.into()))?;
-    let value = value.as_u64().filter(|value| (bound.min..=bound.max).contains(value));
+    let value = whole(value).filter(|value| (bound.min..=bound.max).contains(value));
     value.ok_or(BadLimit::OutOfBounds(*bound))
 }
 
@@ -226,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_is_not_set_has_its_default_and_what_is_set_counts() {
-        let settings = Settings::parse(&json!({"asks": 7, "running": 3})).unwrap();
+        let settings = Settings::parse(&json!({"asks": 7.0, "running": 3})).unwrap();
         assert_eq!((settings.limits.asks, settings.quotas.running), (7, 3));
         assert_eq!(settings.limits.memory_bytes, Limits::default().memory_bytes);
     }
@@ -245,7 +252,7 @@ mod tests {
     fn a_setting_that_is_unknown_or_out_of_bounds_is_refused() {
         let refused = |settings| Settings::parse(&settings).unwrap_err();
         assert_eq!(refused(json!({"ask": 7})), BadLimit::Unknown("ask".into()));
-        for bad in [json!(-1), json!(0), json!(1.5), json!("7"), json!(null), json!(200_001)] {
+        for bad in [json!(-1), json!(0), json!(1.5), json!(1e300), json!("7"), json!(null), json!(200_001)] {
             assert!(matches!(refused(json!({"asks": bad})), BadLimit::OutOfBounds(_)), "{bad}");
         }
         assert_eq!(refused(json!([])), BadLimit::NotAnObject);

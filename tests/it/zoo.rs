@@ -15,10 +15,11 @@ use countersign_tests::{Api, Database, Host, Model, Reply, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// A host with a keeper, who has the testbed, and a tenant that uploads whatever the zoo has.
+/// A host with a keeper and a visitor, who have the testbed, and a tenant that uploads whatever the zoo has.
 struct Zoo {
     host: Host,
     keeper: Api,
+    visitor: Api,
     api: Api,
     model: Model,
     /// How long it takes to have an execution in every slot, with nothing else to do.
@@ -28,6 +29,9 @@ struct Zoo {
 
 /// How many executions the host drives at once: fewer than there are hostile ones.
 const SLOTS: usize = 4;
+
+/// How many of them the keeper takes: one tenant leaves a quarter to those who may come.
+const KEEPERS: usize = 3;
 
 /// How soon what a guest held is free again.
 const SOON: Duration = Duration::from_secs(1);
@@ -39,9 +43,10 @@ impl Zoo {
     async fn new() -> Self {
         let (database, model) = (Database::new().await, Model::start().await);
         let host = Host::start_with(&database, &model, &[("COUNTERSIGN_CONCURRENCY", &SLOTS.to_string())]).await;
-        let (keeper, api) = (host.api(), host.tenant("zoo"));
+        let (keeper, visitor, api) = (host.api(), host.tenant("visitor"), host.tenant("zoo"));
         keeper.deploy("testbed", guest("testbed")).await;
-        let mut zoo = Self { host, keeper, api, model, lonely: Duration::ZERO, _database: database };
+        visitor.deploy("testbed", guest("testbed")).await;
+        let mut zoo = Self { host, keeper, visitor, api, model, lonely: Duration::ZERO, _database: database };
         zoo.lonely = zoo.fill().await;
         zoo
     }
@@ -51,7 +56,6 @@ impl Zoo {
     }
 
     /// Lowers what the executions of an agent may use.
-    // needs: limits
     async fn limit(&self, agent: &str, limits: &Value) {
         let path = format!("/v1/agents/{agent}/limits");
         send(self.api.request(Method::PUT, &path).json(limits)).await.expect(200);
@@ -74,14 +78,15 @@ impl Zoo {
         self.model.hold_from(before + 1);
         let began = Instant::now();
         let mut started = vec![];
-        for _ in 0..SLOTS {
-            started.push(self.keeper.start("testbed.many_ai", &json!({"n": 1})).await);
+        for n in 0..SLOTS {
+            let of = if n < KEEPERS { &self.keeper } else { &self.visitor };
+            started.push((of, of.start("testbed.many_ai", &json!({"n": 1})).await));
         }
         until("an execution is in every slot", async || (self.model.calls() == before + SLOTS).then_some(())).await;
         let took = began.elapsed();
         self.model.release();
-        for id in started {
-            assert_eq!(self.keeper.finished(&id).await["status"], "succeeded");
+        for (of, id) in started {
+            assert_eq!(of.finished(&id).await["status"], "succeeded");
         }
         took
     }

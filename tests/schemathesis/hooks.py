@@ -57,8 +57,8 @@ def before_call(context, case, kwargs):
     # All others may be revoked; without these two the client would be refused from then on.
     if case.path in ("/v1/keys/{id}", "/v1/secrets/{id}") and case.path_parameters.get("id") in (KEY_ID, SECRET_ID):
         case.path_parameters["id"] = "00000000"
-    # Nor would it be served any more.
-    if case.path == "/v1/tenants/{tenant}/suspend" and case.path_parameters.get("tenant") == "default":
+    # Nor would it be served any more, or not as often.
+    if case.path in ("/v1/tenants/{tenant}/suspend", "/v1/tenants/{tenant}/limits") and case.path_parameters.get("tenant") == "default":
         case.path_parameters["tenant"] = "other"
     # Nobody here decides what would be waited for.
     if case.path == "/v1/pauses/{id}" and str(case.query.get("wait", "0")).isdigit():

@@ -55,8 +55,7 @@ impl Db {
     pub async fn deploy(&self, new: &Deployment<'_>) -> Result<Deployed> {
         let mut tx = self.begin(new.tenant).await?;
         if let Some(wasm) = new.wasm {
-            sqlx::query("select keep_component($1, $2, $3, $4)")
-                .bind(new.tenant)
+            sqlx::query("select keep_component($1, $2, $3)")
                 .bind(&new.digest[..])
                 .bind(wasm)
                 .bind(new.manifest)
@@ -208,8 +207,7 @@ impl Db {
 
     /// The bytes of a component that the tenant has uploaded.
     pub async fn component_bytes(&self, tenant: &str, digest: &Digest) -> Result<Option<Vec<u8>>> {
-        Ok(sqlx::query_scalar("select granted_component($1, $2)")
-            .bind(tenant)
+        Ok(sqlx::query_scalar("select granted_component($1)")
             .bind(&digest[..])
             .fetch_one(&mut *self.of(tenant).await?)
             .await?)

@@ -45,10 +45,9 @@ impl Db {
         .bind(default_quota())
         .fetch_one(&mut *self.of(tenant).await?)
         .await?;
-        let settings = serde_json::from_str(&limits).map_err(|why: serde_json::Error| why.to_string());
-        let settings = settings.and_then(|set| Settings::parse(&set).map_err(|why| why.to_string()));
-        let settings = settings.map_err(|why| Error::Unreadable { what: "the limits of a tenant", why })?;
-        Ok(UploadTerms { settings, compile_seconds_used: used })
+        let set = serde_json::from_str(&limits)
+            .map_err(|why| Error::Unreadable { what: "the limits of a tenant", why: why.to_string() })?;
+        Ok(UploadTerms { settings: Settings::kept(&set), compile_seconds_used: used })
     }
 
     /// How many seconds of CPU time for compiling the tenant has used up of its hourly quota.

@@ -1,7 +1,7 @@
 //! Connections on which Postgres shows the rows of one tenant, and no others.
 //!
 //! Every statement in `db` names its tenant. This is the second line, for the day on which one is written that does not:
-//! the tables' policies (`migrations/0015_isolation.sql`) compare `tenant_id` with the setting `countersign.tenant` of the
+//! the tables' policies (`migrations/0014_isolation.sql`) compare `tenant_id` with the setting `countersign.tenant` of the
 //! connection. A [`Session`] is only handed out for a tenant, after the setting was made, so there is no way to ask with
 //! none, or with that of somebody else. A connection keeps its setting, and is told anew only when the next tenant is
 //! another one: on a host of one tenant this costs nothing.

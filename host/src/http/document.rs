@@ -8,6 +8,7 @@ use super::extract::PAGE_MAX;
 use super::keys::EXPIRES_IN_DAYS_MAX;
 use crate::api_key::HOST_TENANT;
 use crate::audit::Action;
+use crate::limits::{Bound, Limits, Quotas};
 use crate::link::LIFE_SECONDS_MAX;
 use crate::notification::{EVENTS, MEMBERS_MAX};
 
@@ -78,6 +79,7 @@ pub(super) fn finished(document: &utoipa::openapi::OpenApi) -> String {
         found.into_iter().for_each(|found| merge(found, &bounds));
     }
     whole(&mut document);
+    limits(&mut document);
     document.to_string()
 }
 
@@ -203,6 +205,31 @@ fn whole(document: &mut Value) {
         {"required": ["approval_request_id"],
          "properties": {"approval_request_id": {"type": "string"}, "pause_id": absent, "execution_id": absent}},
     ]);
+}
+
+/// What may be set for an agent and for a tenant: every limit, with its bounds.
+fn limits(document: &mut Value) {
+    let schemas = &mut document["components"]["schemas"];
+    schemas["AgentLimits"] = settings(Limits::ALL.iter());
+    schemas["TenantLimits"] = settings(Limits::ALL.iter().chain(Quotas::ALL));
+    for (path, schema) in
+        [("/v1/agents/{agent}/limits", "AgentLimits"), ("/v1/tenants/{tenant}/limits", "TenantLimits")]
+    {
+        let body = &mut document["paths"][path]["put"]["requestBody"]["content"]["application/json"]["schema"];
+        *body = json!({"$ref": format!("#/components/schemas/{schema}")});
+    }
+}
+
+fn settings<'a>(bounds: impl Iterator<Item = &'a Bound>) -> Value {
+    let property = |bound: &Bound| {
+        let Bound { name, unit, about, default, min, max } = *bound;
+        let about = format!("{about} In {unit}.");
+        let schema =
+            json!({"type": "integer", "description": about, "default": default, "minimum": min, "maximum": max});
+        (name.to_owned(), schema)
+    };
+    let properties: serde_json::Map<_, _> = bounds.map(property).collect();
+    json!({"type": "object", "additionalProperties": false, "properties": properties})
 }
 
 /// Whatever may fail by the client's fault may fail by the host's, in the same shape; and each status means the same

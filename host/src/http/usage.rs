@@ -51,11 +51,14 @@ async fn of_tenant(State(app): State<App>, _: Caller, Path(tenant): Path<String>
 async fn rows(app: &App, tenant: &str) -> Result<Json<Rows>> {
     let settings = Settings::kept(&settings(app, tenant).await?);
     let (usage, running) = (app.db.usage(tenant).await?, app.db.running(tenant).await?);
+    // Whole seconds: what was begun counts.
+    let compiled = app.db.compile_seconds_used(tenant).await?.ceil() as i64;
     let used = |name: &str| match name {
         "running" => Some(running),
         "unfinished" => Some(usage.unfinished),
         "open_pauses" => Some(usage.open_pauses),
         "stored_bytes" => Some(usage.stored_bytes),
+        "compile_seconds_per_hour" => Some(compiled),
         _ => None,
     };
     let row = |bound: &Bound, limit: Option<u64>, used: Option<i64>| Row {

@@ -133,6 +133,10 @@ impl Operation {
 /// Which kind of id this is; none if it is no id.
 fn kind(path: &str, place: Place, name: &str) -> Option<Kind> {
     let collection = path.split('/').nth(2).unwrap_or_default();
+    // Numbers, each by the name of its limit.
+    if place == Place::Body && path.ends_with("/limits") {
+        return None;
+    }
     Some(match (place, name) {
         (Place::Query, "after") => cursor(path),
         (Place::Path | Place::Query, "agent") => Kind::Agent,

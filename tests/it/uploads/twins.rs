@@ -43,14 +43,18 @@ async fn a_component_is_not_there_for_who_has_not_uploaded_it() {
     shared.one.deploy("testbed", guest("testbed")).await;
     assert_eq!(shared.other.get("/v1/agents/testbed").await.code(), "agent_not_found");
     assert_eq!(shared.other.get("/v1/agents").await.expect(200)["items"], json!([]));
-    let bytes: Option<Vec<u8>> =
-        sqlx::query_scalar("select granted_component('other', (select digest from component))")
-            .fetch_one(&shared.database.pool)
+    let mut connection = shared.database.pool.acquire().await.expect("a connection");
+    for (tenant, is_shown) in [("other", false), ("default", true)] {
+        let be = sqlx::query("select set_config('countersign.tenant', $1, false)").bind(tenant);
+        be.execute(&mut *connection).await.expect("it is set");
+        let bytes: Option<Vec<u8>> = sqlx::query_scalar("select granted_component((select digest from component))")
+            .fetch_one(&mut *connection)
             .await
             .expect("it answers");
-    assert_eq!(bytes, None, "reading is by grant");
-    let keep = "select keep_component('other', (select digest from component), 'something else', '{}')";
-    let kept = sqlx::query(keep).execute(&shared.database.pool).await;
+        assert_eq!(bytes.is_some(), is_shown, "reading is by grant");
+    }
+    let keep = "select keep_component((select digest from component), 'something else', '{}')";
+    let kept = sqlx::query(keep).execute(&mut *connection).await;
     assert!(kept.unwrap_err().to_string().contains("not of this digest"), "nobody exchanges the bytes");
 }
 

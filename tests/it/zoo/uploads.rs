@@ -265,7 +265,6 @@ fn strangers() -> Vec<Case> {
 }
 
 /// Uploads all of them, one after the other, and fails unless each is refused with its code, and none is kept.
-// needs: compile
 async fn refused(cases: Vec<Case>) {
     let zoo = Zoo::new().await;
     let mut wrong = vec![];
@@ -314,7 +313,6 @@ async fn an_upload_that_takes_long_to_compile_holds_up_nobody_else() {
 }
 
 /// Compiles for as long as it may, all its uploads together.
-// needs: compile, limits, tenants
 #[tokio::test]
 async fn uploads_without_end_use_up_the_budget_of_their_own_tenant() {
     let zoo = Zoo::new().await;
@@ -343,7 +341,6 @@ async fn uploads_without_end_use_up_the_budget_of_their_own_tenant() {
 }
 
 /// What it may keep is used up by what it has uploaded.
-// needs: limits
 #[tokio::test]
 async fn components_without_end_use_up_what_their_own_tenant_may_store() {
     let zoo = Zoo::new().await;
