@@ -25,8 +25,8 @@ const DELIVERY: &str = "^dlv_[0-9a-f]{32}$";
 const IDEMPOTENCY_KEY: &str = "^[!-~]{1,128}$";
 /// What Postgres keeps as text.
 const TEXT: &str = r"^[^\x00]*$";
-/// The same, of which something can be seen.
-const NAME: &str = r"^[^\x00]*[!-~][^\x00]*$";
+/// One line, of which something can be seen.
+const NAME: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$";
 
 /// The cursors of the lists: what is a `next`, and what may stand in its place.
 const NUMBER: &str = "^[0-9]{1,9}$";

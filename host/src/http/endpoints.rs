@@ -241,7 +241,8 @@ async fn rotate(
     if !app.db.rotate_endpoint_secret(&caller.tenant, name, new, OVERLAP, &caller.actor()).await? {
         // 404 if there is none.
         let _ = shown(&app, &caller.tenant, name).await?;
-        return Err(Error::invalid("only what is sent to a webhook is signed; this endpoint is of another kind"));
+        let why = "only what is sent to a webhook is signed; this endpoint is of another kind";
+        return Err(Error::Conflict("endpoint_not_signed", why.into(), None));
     }
     let Json(mut shown) = shown(&app, &caller.tenant, name).await?;
     shown.secret = Some(secret.expose());

@@ -125,8 +125,17 @@ async fn whole_body(body: axum::body::Body, bytes_max: usize) -> Result<Bytes> {
     Ok(whole.into())
 }
 
-/// Reads JSON, telling what is no JSON from what is not the right JSON.
+/// Reads a JSON object. Structs are objects here; serde would take arrays of their values as well.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    let parsed = parse_any(body)?;
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Error::invalid("the body: it is not a JSON object"));
+    }
+    Ok(parsed)
+}
+
+/// Reads JSON, telling what is no JSON from what is not the right JSON.
+pub(super) fn parse_any<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|why| {
         // What the reader stumbled over first says nothing of what comes after.
         let is_json = std::str::from_utf8(body).is_ok() && serde_json::from_slice::<IgnoredAny>(body).is_ok();

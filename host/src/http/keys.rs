@@ -123,5 +123,8 @@ async fn revoke_key(State(app): State<App>, caller: Caller, Path(id): Path<Strin
 
 pub(super) fn check_name(name: &str) -> Result<&str> {
     let name = text("name", name, NAME_BYTES_MAX)?;
-    if name.trim().is_empty() { Err(Error::invalid("`name` is empty")) } else { Ok(name) }
+    if name.trim().is_empty() || name.contains(char::is_control) {
+        return Err(Error::invalid("`name` is text that can be shown on one line, and not empty"));
+    }
+    Ok(name)
 }

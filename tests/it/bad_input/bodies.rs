@@ -104,6 +104,9 @@ async fn json_that_is_not_the_right_one_is_refused() {
         for other in ["null", "1", "\"x\"", "true", "[1,2,3,4,5,6,7,8,9]", "[[]]", "1e999"] {
             cases.push((path.clone(), other.into()));
         }
+        // Its values without their names.
+        let values: Vec<_> = good.as_object().unwrap().values().collect();
+        cases.push((path.clone(), json!(values).to_string()));
         for unknown in ["x", "Name", "tenant", "id", "", "\u{0}", "__proto__"] {
             let mut body = good.clone();
             body[unknown] = json!(1);

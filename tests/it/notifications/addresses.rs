@@ -101,7 +101,7 @@ async fn an_endpoint_is_what_it_was_made_to_be_and_its_secrets_are_shown_once_an
     assert_eq!(post.database.number(clear).await, 0);
     assert!(!post.host.log().iter().any(|line| line.contains("verysecret") || line.contains(&secret)));
     let reply = post.api.post("/v1/endpoints/x/secret", &json!({})).await;
-    assert_eq!(reply.status, 400, "a message to Slack is not signed");
+    assert_eq!((reply.status, reply.code()), (409, "endpoint_not_signed"), "a message to Slack is not signed");
 
     let changed = patch(&post.api, "/v1/endpoints/hook", &json!({"events": null, "disabled": true})).await.expect(200);
     assert_eq!(changed["events"], Value::Null);

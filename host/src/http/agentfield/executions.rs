@@ -217,7 +217,7 @@ pub(super) async fn cancel(
 ) -> Result<Json<Stopped>> {
     let reason = extract::bytes(request, extract::JSON, JSON_BODY_BYTES_MAX).await?;
     if !reason.is_empty() {
-        extract::parse::<IgnoredAny>(&reason)?;
+        extract::parse_any::<IgnoredAny>(&reason)?;
     }
     let before = row(&app, &caller, &id).await?;
     end(&app, &caller, &id).await?;
