@@ -13,7 +13,6 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::ops::DerefMut;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -127,13 +126,13 @@ impl Guest {
     /// Yields to the other tasks of this thread every 10 ms, and waits for its turn then. A guest that uses more CPU time
     /// in one slice than its limit fails.
     pub async fn run_slice(&mut self) {
-        let Some(running) = &mut self.running else { return };
-        if let Some(ended) = until_quiescent(&self.meter, &self.seat, running.as_mut()).await {
-            self.running = None;
-            self.state = self.ended(ended);
-        } else if let Some(failure) = self.overasked().or_else(|| self.meter.failure()) {
-            self.running = None;
-            self.state = State::Failed(failure);
+        let Some(running) = self.running.take() else { return };
+        match until_quiescent(&self.meter, &self.seat, running).await {
+            Slice::Ended(ended) => self.state = self.ended(ended),
+            Slice::Waits(running) => match self.overasked().or_else(|| self.meter.failure()) {
+                Some(failure) => self.state = State::Failed(failure),
+                None => self.running = Some(running),
+            },
         }
     }
 
@@ -223,31 +222,53 @@ impl Guest {
     }
 }
 
-/// Polls a guest until it ends, or waits for us and for nothing else; none then.
+/// What came of a slice: the guest has ended, or waits for us and for nothing else.
+enum Slice<T, F> {
+    Ended(T),
+    Waits(F),
+}
+
+/// Polls a guest until it ends, or waits for us and for nothing else.
 ///
 /// Wasmtime returns `Pending` without a wake-up only when no task of the guest has anything left to do.
-async fn until_quiescent<T>(
-    meter: &Meter,
-    seat: &Seat,
-    mut running: Pin<impl DerefMut<Target: Future<Output = T>>>,
-) -> Option<T> {
+async fn until_quiescent<T, F>(meter: &Arc<Meter>, seat: &Seat, mut running: Pin<Box<F>>) -> Slice<T, Pin<Box<F>>>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + ?Sized + 'static,
+{
     meter.start_slice();
     let woken = Arc::new(Woken::default());
-    let waker = Waker::from(woken.clone());
     loop {
         let turn = seat.turn(meter.spent()).await;
         let before = meter.spent();
         woken.0.store(false, Ordering::SeqCst);
-        let polled = meter.measure(|| running.as_mut().poll(&mut Context::from_waker(&waker)));
+        let polled;
+        (polled, running) = match turn {
+            None => poll(meter, &woken, running),
+            Some(mut turn) => {
+                let (meter, woken) = (meter.clone(), woken.clone());
+                let polled = turn.run(move || poll(&meter, &woken, running)).await;
+                polled.expect("the guest's poll does not panic")
+            }
+        };
         seat.charge(meter.spent() - before);
-        drop(turn);
         match polled {
-            Poll::Ready(ended) => return Some(ended),
+            Poll::Ready(ended) => return Slice::Ended(ended),
             // It was interrupted by the clock, or by itself: it has more to do.
             Poll::Pending if woken.0.load(Ordering::SeqCst) => tokio::task::yield_now().await,
-            Poll::Pending => return None,
+            Poll::Pending => return Slice::Waits(running),
         }
     }
+}
+
+/// Polls a guest once, which computes until it waits or the clock ticks.
+fn poll<T, F>(meter: &Meter, woken: &Arc<Woken>, mut running: Pin<Box<F>>) -> (Poll<T>, Pin<Box<F>>)
+where
+    F: Future<Output = T> + ?Sized,
+{
+    let waker = Waker::from(woken.clone());
+    let polled = meter.measure(|| running.as_mut().poll(&mut Context::from_waker(&waker)));
+    (polled, running)
 }
 
 /// What a store holds for its guest.

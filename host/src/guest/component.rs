@@ -12,7 +12,7 @@ use super::bindings::{self, AgentBlockingPre, AgentPre, types};
 use super::check::{self, Invalid};
 use super::limits::{self, Meter};
 use super::turns::Seat;
-use super::{Call, Engine, Inside, Running, wasi};
+use super::{Call, Engine, Inside, Running, Slice, wasi};
 use crate::execution::is_name;
 use crate::limits::Limits;
 use crate::schema::Schema;
@@ -110,13 +110,13 @@ impl Component {
         let described = super::until_quiescent(&meter, &self.seat(""), describing).await;
         let manifest = match described {
             // Reading schemas takes up to seconds, if they are made for that.
-            Some(Ok(manifest)) => tokio::task::spawn_blocking(move || check_manifest(manifest))
+            Slice::Ended(Ok(manifest)) => tokio::task::spawn_blocking(move || check_manifest(manifest))
                 .await
                 .unwrap_or_else(|_| Err(Invalid::NotDescribed("its manifest could not be checked".into()))),
-            Some(Err(error)) => {
+            Slice::Ended(Err(error)) => {
                 Err(Invalid::NotDescribed(limits::failure(&error, &call.limits, &meter, asks.last_words()).message))
             }
-            None => Err(Invalid::NotDescribed("it asked the host for something, which it may not".into())),
+            Slice::Waits(_) => Err(Invalid::NotDescribed("it asked the host for something, which it may not".into())),
         };
         (manifest, meter.spent())
     }

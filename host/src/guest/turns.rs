@@ -1,12 +1,13 @@
 //! Who computes next, when guests want more of the processor than there is.
 //!
 //! A slice is short as a rule, and runs at once. What computes on after its first moments, or belongs to a tenant that
-//! has computed much lately, needs a *turn*, of which there are fewer than cores. A turn is given up at each tick of the
-//! epoch; tenants take turns one after the other, and so do the guests of one tenant. So guests that spin wait for each
-//! other, one tenant's no longer than another's, and never hold the threads that everybody else needs.
+//! has computed much lately, needs a *turn*: a thread of those few that the system lets run when nobody else wants to. A
+//! turn is given up at each tick of the epoch; tenants take turns one after the other, and so do the guests of one
+//! tenant. So guests that spin wait for each other, one tenant's no longer than another's, and never hold the threads
+//! that everybody else needs.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -18,6 +19,9 @@ const FREE: Duration = Duration::from_millis(5);
 const BURST: Duration = Duration::from_millis(100);
 const SHARE: f64 = 0.25;
 
+/// How much less than others the threads of turns are let run: beside a busy core, a tenth of it.
+const NICE: i32 = 10;
+
 /// How many tenants' accounts are kept before those are forgotten that are settled.
 const ACCOUNTS_MAX: usize = 1_024;
 
@@ -26,14 +30,23 @@ const ACCOUNTS_MAX: usize = 1_024;
 pub(super) struct Turns(Arc<Mutex<Queue>>);
 
 struct Queue {
-    /// How many turns nobody has.
-    free: usize,
+    /// The threads of turns that nobody has.
+    free: Vec<Thread>,
     waiting: Round<oneshot::Sender<Turn>>,
     accounts: HashMap<Arc<str>, Account>,
 }
 
-/// The right to compute until the next tick. Dropped, it goes to the next.
-pub(super) struct Turn(Option<Turns>);
+/// The right to compute until the next tick, and the thread for it. Dropped, it goes to the next.
+pub(super) struct Turn {
+    turns: Turns,
+    thread: Option<Thread>,
+}
+
+/// A thread that does one thing after the other, from the first on. It ends when this is dropped.
+#[derive(Default)]
+struct Thread(Option<mpsc::Sender<Job>>);
+
+type Job = Box<dyn FnOnce() + Send>;
 
 impl Turns {
     /// One turn less than there are cores, so that one is left for all that is short; but one at least.
@@ -42,7 +55,8 @@ impl Turns {
         Self::of((cores - 1).max(1))
     }
 
-    fn of(free: usize) -> Self {
+    fn of(count: usize) -> Self {
+        let free = std::iter::repeat_with(Thread::default).take(count).collect();
         Self(Arc::new(Mutex::new(Queue { free, waiting: Round::default(), accounts: HashMap::new() })))
     }
 
@@ -55,41 +69,84 @@ impl Turns {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn take(&self, tenant: &Arc<str>) -> Turn {
+    async fn take(&self, tenant: &Arc<str>) -> Option<Turn> {
         let (sender, mut receiver) = oneshot::channel();
         self.queue().waiting.push(tenant, sender);
-        self.pass_on(0);
+        self.pass_on(None);
         if let Ok(turn) = receiver.try_recv() {
-            return turn;
+            return Some(turn);
         }
         // The sender is kept until it is used.
-        receiver.await.unwrap_or(Turn(None))
+        receiver.await.ok()
     }
 
-    /// Gives out what is free, `returned` turns among it.
-    fn pass_on(&self, returned: usize) {
-        self.queue().free += returned;
+    /// Gives out what is free, and what is returned.
+    fn pass_on(&self, returned: Option<Thread>) {
+        self.queue().free.extend(returned);
         loop {
-            let next = {
+            let (thread, next) = {
                 let mut queue = self.queue();
-                let next = if queue.free > 0 { queue.waiting.pop() } else { None };
-                queue.free -= usize::from(next.is_some());
-                next
+                let Some(thread) = queue.free.pop() else { return };
+                let Some(next) = queue.waiting.pop() else { return queue.free.push(thread) };
+                (thread, next)
             };
-            let Some(next) = next else { return };
-            if let Err(mut unwanted) = next.send(Turn(Some(self.clone()))) {
+            if let Err(mut unwanted) = next.send(Turn { turns: self.clone(), thread: Some(thread) }) {
                 // Whoever waited is gone.
-                unwanted.0 = None;
-                self.queue().free += 1;
+                self.queue().free.extend(unwanted.thread.take());
             }
         }
     }
 }
 
+impl Turn {
+    /// Does this on the thread of the turn, with the runtime of the caller at hand. None if it panics.
+    ///
+    /// If nobody waits for it any more, it is done nevertheless, and what it returns is dropped there.
+    pub(super) async fn run<T: Send + 'static>(&mut self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        let runtime = tokio::runtime::Handle::current();
+        let job = Box::new(move || {
+            let _inside = runtime.enter();
+            // Nobody may wait for it any more.
+            let _ = sender.send(job());
+        });
+        self.thread.get_or_insert_default().run(job);
+        receiver.await.ok()
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(turns) = self.0.take() {
-            turns.pass_on(1);
+        if let Some(thread) = self.thread.take() {
+            self.turns.pass_on(Some(thread));
+        }
+    }
+}
+
+impl Thread {
+    fn run(&mut self, job: Job) {
+        // One that has panicked is gone.
+        let unsent = match &self.0 {
+            Some(jobs) => jobs.send(job).err().map(|unsent| unsent.0),
+            None => Some(job),
+        };
+        let Some(job) = unsent else { return };
+        let (jobs, received) = mpsc::channel::<Job>();
+        let thread = std::thread::Builder::new().name("turn".into()).spawn(move || {
+            if let Err(why) = rustix::process::nice(NICE) {
+                tracing::warn!(%why, "guests that compute for long are not held back for others");
+            }
+            received.into_iter().for_each(|job| job());
+        });
+        match thread {
+            Ok(_) => {
+                let _ = jobs.send(job);
+                self.0 = Some(jobs);
+            }
+            Err(why) => {
+                tracing::warn!(%why, "there is no thread for guests that compute for long; they hold up others");
+                job();
+            }
         }
     }
 }
@@ -106,7 +163,7 @@ impl Seat {
         if spent < FREE && !self.turns.queue().is_over(&self.tenant, Instant::now()) {
             return None;
         }
-        Some(self.turns.take(&self.tenant).await)
+        self.turns.take(&self.tenant).await
     }
 
     /// Counts CPU time of the tenant's.
@@ -230,5 +287,30 @@ mod tests {
         drop(again);
         drop(handed);
         assert!(poll!(std::pin::pin!(seat.turn(FREE))).is_ready());
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_a_thread_of_its_own_that_others_go_before() {
+        let turns = Turns::of(1);
+        let mut turn = turns.seat("a").turn(FREE).await.unwrap();
+        let of_this_thread = || (std::thread::current().id(), rustix::process::getpriority_process(None).unwrap());
+        let (here, nice) = of_this_thread();
+        let (there, nicer) = turn.run(of_this_thread).await.unwrap();
+        assert_ne!(there, here);
+        assert!(nicer > nice, "{nicer}");
+        drop(turn);
+        let mut again = turns.seat("b").turn(FREE).await.unwrap();
+        assert_eq!(again.run(of_this_thread).await.unwrap().0, there, "it is the same thread");
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_panics_costs_its_thread_and_no_other_turn() {
+        let turns = Turns::of(1);
+        let mut turn = turns.seat("a").turn(FREE).await.unwrap();
+        assert_eq!(turn.run(|| panic!("on purpose")).await, None::<()>);
+        drop(turn);
+        let mut again = turns.seat("b").turn(FREE).await.unwrap();
+        // The channel closes only when the thread is gone, which takes a moment.
+        while again.run(|| 7).await != Some(7) {}
     }
 }

@@ -73,8 +73,11 @@ async fn a_log_that_nobody_touched_is_verified_on_the_host_and_in_a_file() {
 async fn the_program_of_the_document_verifies_an_export() {
     let scene = Scene::new().await;
     let api = &scene.bench.api;
-    let odd = "Zoë \\\"\u{7f}\u{1}\u{2028}/\t😀";
-    api.post("/v1/keys", &json!({"name": odd, "role": "reviewer", "expires_in_days": 1})).await.expect(201);
+    // An early decision is any text: what the pause offers is not known yet.
+    let id = api.start("testbed.pauses", &json!({"n": 2})).await;
+    api.paused(&id, "p0").await;
+    let odd = json!({"decision": "Zoë \\\"\u{7f}\u{1}\u{2028}/\t😀"});
+    api.decide(&format!("{id}:p1"), &odd).await.expect(200);
     let document = std::fs::read_to_string(countersign_tests::build::root().join("docs/audit.md")).unwrap();
     let program = document.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a program");
     assert!(program.lines().count() <= 20, "{program}");
