@@ -17,10 +17,10 @@ const FREE: Duration = Duration::from_millis(5);
 
 /// What a tenant may compute without turns, in all its guests together: so much at once, and then this part of a core.
 const BURST: Duration = Duration::from_millis(100);
-const SHARE: f64 = 0.25;
+const SHARE: f64 = 0.1;
 
-/// How much less than others the threads of turns are let run: beside a busy core, a tenth of it.
-const NICE: i32 = 10;
+/// How much less than others the threads of turns are let run: as little as can be, where others want to.
+const NICE: i32 = 19;
 
 /// How many tenants' accounts are kept before those are forgotten that are settled.
 const ACCOUNTS_MAX: usize = 1_024;
