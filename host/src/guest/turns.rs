@@ -1,12 +1,13 @@
 //! Who computes next, when guests want more of the processor than there is.
 //!
-//! A slice is short as a rule, and runs at once. What computes on after its first moments, or belongs to a tenant that
-//! has computed much lately, needs a *turn*: a thread of those few that the system lets run when nobody else wants to. A
+//! A slice is short as a rule, and runs at once. What computes on after its first moments, or does so as a rule and belongs
+//! to a tenant that has computed much lately, needs a *turn*: a thread of those few that the system lets run when nobody else wants to. A
 //! turn is given up at each tick of the epoch; tenants take turns one after the other, and so do the guests of one
 //! tenant. So guests that spin wait for each other, one tenant's no longer than another's, and never hold the threads
 //! that everybody else needs.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,9 @@ use tokio::sync::oneshot;
 
 /// The CPU time of a slice that needs no turn. It may go on to the next tick of the epoch, at which it is looked at.
 const FREE: Duration = Duration::from_millis(5);
+
+/// The CPU time of a slice for which changing to another thread and back is not too dear.
+const SHORT: Duration = Duration::from_micros(500);
 
 /// What a tenant may compute without turns, in all its guests together: so much at once, and then this part of a core.
 const BURST: Duration = Duration::from_millis(100);
@@ -62,7 +66,7 @@ impl Turns {
 
     /// A tenant's place among those who take turns.
     pub(super) fn seat(&self, tenant: &str) -> Seat {
-        Seat { turns: self.clone(), tenant: tenant.into() }
+        Seat { turns: self.clone(), tenant: tenant.into(), usual: AtomicU64::new(0) }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -155,20 +159,28 @@ impl Thread {
 pub(super) struct Seat {
     turns: Turns,
     tenant: Arc<str>,
+    /// What its polls take lately, in nanoseconds: a moving average.
+    usual: AtomicU64,
 }
 
 impl Seat {
     /// Waits for a turn, if one is needed by a slice that has computed for `spent`.
     pub(super) async fn turn(&self, spent: Duration) -> Option<Turn> {
-        if spent < FREE && !self.turns.queue().is_over(&self.tenant, Instant::now()) {
+        if spent < FREE && (self.usual() < SHORT || !self.turns.queue().is_over(&self.tenant, Instant::now())) {
             return None;
         }
         self.turns.take(&self.tenant).await
     }
 
-    /// Counts CPU time of the tenant's.
+    /// Counts the CPU time of a poll, as its tenant's.
     pub(super) fn charge(&self, spent: Duration) {
+        let usual = (self.usual() * 3 + spent) / 4;
+        self.usual.store(u64::try_from(usual.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.turns.queue().charge(&self.tenant, spent, Instant::now());
+    }
+
+    fn usual(&self) -> Duration {
+        Duration::from_nanos(self.usual.load(Ordering::Relaxed))
     }
 }
 
@@ -312,5 +324,17 @@ mod tests {
         let mut again = turns.seat("b").turn(FREE).await.unwrap();
         // The channel closes only when the thread is gone, which takes a moment.
         while again.run(|| 7).await != Some(7) {}
+    }
+
+    #[tokio::test]
+    async fn many_very_short_slices_need_no_turn_however_much_they_are_together() {
+        let turns = Turns::of(1);
+        let (quick, slow) = (turns.seat("a"), turns.seat("a"));
+        for _ in 0..1_000 {
+            quick.charge(SHORT / 2);
+        }
+        assert!(quick.turn(Duration::ZERO).await.is_none());
+        slow.charge(SHORT * 8);
+        assert!(slow.turn(Duration::ZERO).await.is_some());
     }
 }
