@@ -26,10 +26,11 @@ test: setup guests ## run all tests, on a private Postgres
 	@sh scripts/test-sdks
 	cargo test --locked --workspace
 
-fuzz: setup guests ## look for longer for what breaks: requests by chance, and what strangers send, for FUZZ_SECONDS each
+fuzz: setup guests ## look for longer for what breaks: requests and uploads by chance, and what strangers send, for FUZZ_SECONDS each
 	$(HOST_BUILD)
 	SCHEMATHESIS_SECONDS=$(FUZZ_SECONDS) cargo test --locked --workspace --test it -- contract::
 	MALFORMED_REQUESTS=20000 cargo test --locked --workspace --test it -- malformed::
+	CHANCE_UPLOADS=2500 cargo test --locked --workspace --test it -- zoo::chance::
 	@sh scripts/fuzz $(FUZZ_SECONDS)
 
 lint: setup ## check formatting, lints, documentation and dependencies

@@ -11,7 +11,7 @@ use wasm_smith::{Component, Config, Module};
 
 use super::Zoo;
 
-/// How many of each kind, unless `COUNT` says otherwise.
+/// How many of each kind, unless `CHANCE_UPLOADS` says otherwise.
 const COUNT: u64 = 300;
 
 /// As many are under way at once: no tenant may have more.
@@ -24,7 +24,7 @@ const FUEL: u32 = 10_000;
 const SEED_BYTES: usize = 2_048;
 
 fn count() -> u64 {
-    std::env::var("COUNT").ok().and_then(|count| count.parse().ok()).unwrap_or(COUNT)
+    std::env::var("CHANCE_UPLOADS").ok().and_then(|count| count.parse().ok()).unwrap_or(COUNT)
 }
 
 /// Bytes by number: splitmix64.
