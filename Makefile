@@ -38,6 +38,7 @@ lint: setup ## check formatting, lints, documentation and dependencies
 	@sh scripts/lint-sdks
 	@python3 scripts/check-dependencies
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --document-private-items --workspace --quiet
 

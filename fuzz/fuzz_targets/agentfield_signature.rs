@@ -35,12 +35,8 @@ fuzz_target!(|webhook: Webhook<'_>| {
         // What was not signed here is believed only if it happens to be what would have been signed.
         let lower = header.to_ascii_lowercase();
         let bare = of(&[webhook.body]);
-<<<<<<< HEAD
-        let time: String = lower.split("t=").nth(1).unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
-=======
         let time: String =
             lower.split("t=").nth(1).unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
->>>>>>> wip-matrix
         let signed = of(&[time.as_bytes(), b".", webhook.body]);
         assert!(lower.contains(&signed) || (webhook.takes_bare && lower.contains(&bare)), "{header}");
     }

@@ -32,12 +32,8 @@ static PLACE: LazyLock<Place> = LazyLock::new(|| {
     std::fs::create_dir_all(&folder).expect("a folder");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let engine = Engine::new().expect("an engine");
-<<<<<<< HEAD
-    let wasm = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/wasm32-wasip2/guest/publisher.wasm"));
-=======
     let wasm =
         std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/wasm32-wasip2/guest/publisher.wasm"));
->>>>>>> wip-matrix
     let wasm = wasm.expect("`make guests` builds it");
     let digest = Sha256::digest(&wasm).into();
     let cache = Cache::new(engine.clone(), folder.clone(), CacheKey::new([7; 32]));
