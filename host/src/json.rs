@@ -4,11 +4,20 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
 
 /// Checks that every reader can read the document: it is nested at most 127 levels deep (serde_json's bound), and no
 /// string has half of a surrogate pair (RFC 8259, 8.2, leaves those to the reader's mercy).
 pub fn check(text: &str) -> serde_json::Result<()> {
     serde_json::from_str::<Readable>(text).map(|Readable| ())
+}
+
+/// The value of a number that is whole, as JSON Schema has it: 7.0 is.
+pub fn whole(number: &Number) -> Option<i64> {
+    /// The largest of which every whole number is one of a float's.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let written = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT_MAX);
+    number.as_i64().or(written.map(|float| float as i64))
 }
 
 /// Any document, read whole and not kept.

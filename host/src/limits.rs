@@ -7,6 +7,7 @@
 use serde_json::{Map, Value};
 
 use crate::execution::Failure;
+use crate::json;
 
 /// One limit or quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +166,11 @@ impl Settings {
         }
         settings
     }
+
+    /// The same of its JSON text.
+    pub fn read(overrides: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(overrides).map(|set| Self::kept(&set))
+    }
 }
 
 impl Limits {
@@ -208,11 +214,8 @@ fn known<'a>(bounds: impl Iterator<Item = &'a Bound>, overrides: &Value) -> impl
     bounds.filter_map(|bound| Some((bound, whole(overrides.get(bound.name)?)?.clamp(bound.min, bound.max))))
 }
 
-/// A number that is whole, as JSON Schema has it: 7.0 is.
 fn whole(value: &Value) -> Option<u64> {
-    let float = || value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..9e15).contains(number));
-    // Exact up to 2^53, which is more than any bound.
-    value.as_u64().or_else(|| float().map(|number| number as u64))
+    json::whole(value.as_number()?)?.try_into().ok()
 }
 
 fn object(value: &Value) -> Result<&Map<String, Value>, BadLimit> {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Db, Error, Result};
+use super::executions::unreadable;
+use super::{Db, Result};
 use crate::limits::{Quotas, Settings};
 
 /// What an upload is measured by.
@@ -33,9 +34,10 @@ macro_rules! used {
 }
 
 impl Db {
-    /// The limits and quotas of a tenant, and how much of its time for compiling is used up.
-    pub async fn upload_terms(&self, tenant: &str) -> Result<UploadTerms> {
-        let (limits, used): (String, f64) = sqlx::query_as(concat!(
+    /// The limits and quotas of a tenant, and how much of its time for compiling is used up. None if there is no such
+    /// tenant.
+    pub async fn upload_terms(&self, tenant: &str) -> Result<Option<UploadTerms>> {
+        let row: Option<(String, f64)> = sqlx::query_as(concat!(
             "select t.limits::text, coalesce(",
             used!(),
             ", 0)
@@ -43,16 +45,11 @@ impl Db {
         ))
         .bind(tenant)
         .bind(default_quota())
-        .fetch_one(&mut *self.of(tenant).await?)
+        .fetch_optional(&mut *self.of(tenant).await?)
         .await?;
-        let set = serde_json::from_str(&limits)
-            .map_err(|why| Error::Unreadable { what: "the limits of a tenant", why: why.to_string() })?;
-        Ok(UploadTerms { settings: Settings::kept(&set), compile_seconds_used: used })
-    }
-
-    /// How many seconds of CPU time for compiling the tenant has used up of its hourly quota.
-    pub async fn compile_seconds_used(&self, tenant: &str) -> Result<f64> {
-        Ok(self.upload_terms(tenant).await?.compile_seconds_used)
+        let Some((limits, compile_seconds_used)) = row else { return Ok(None) };
+        let settings = Settings::read(&limits).map_err(|why| unreadable("the limits of a tenant", &why))?;
+        Ok(Some(UploadTerms { settings, compile_seconds_used }))
     }
 
     /// Charges a tenant what a compilation took.

@@ -97,7 +97,7 @@ async fn upload(
         return Err(Error::invalid("an agent's name is 1 to 64 of a-z 0-9 _ -, starting with a letter"));
     }
     let place = app.uploads.place(&caller.tenant)?;
-    let terms = app.db.upload_terms(&caller.tenant).await?;
+    let terms = app.db.upload_terms(&caller.tenant).await?.ok_or(Error::Unauthenticated)?;
     let bytes_max = usize::try_from(terms.settings.quotas.component_bytes).unwrap_or(usize::MAX);
     let received = place.receive(request, bytes_max).await?;
     let digest = received.digest;

@@ -176,7 +176,7 @@ async fn look_up(
 
 /// What is set for a tenant. A row that this version cannot read must not keep it from being served.
 fn settings(tenant: &str, limits: &str) -> Settings {
-    serde_json::from_str(limits).map(|set| Settings::kept(&set)).unwrap_or_else(|why| {
+    Settings::read(limits).unwrap_or_else(|why| {
         tracing::error!(tenant.id = tenant, %why, "the limits of a tenant cannot be read; it has the defaults");
         Settings::default()
     })

@@ -151,12 +151,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// A whole number, which JSON may write with a point: 5.0 is 5.
 pub(super) fn whole<'de, D: Deserializer<'de>>(value: D) -> std::result::Result<Option<i64>, D::Error> {
-    /// The largest of which every whole number is one of a float's.
-    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     let Some(number) = Option::<Number>::deserialize(value)? else { return Ok(None) };
-    let written = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT_MAX);
-    let whole = number.as_i64().or(written.map(|float| float as i64));
-    whole.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is no whole number")))
+    json::whole(&number).map(Some).ok_or_else(|| D::Error::custom(format!("{number} is no whole number")))
 }
 
 /// A text of a client's, within its bound, that Postgres can keep.

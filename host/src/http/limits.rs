@@ -54,22 +54,15 @@ async fn change_tenant(
 }
 
 async fn of_tenant(app: &App, tenant: &str) -> Result<Json<Settled>> {
-    let set = settings(app, tenant).await?;
+    let set = if is_tenant(tenant) { app.db.tenant_limits(tenant).await? } else { None };
+    let set = set.ok_or_else(|| no_tenant(tenant))?;
     let settings = Settings::kept(&set);
     let value = |name| settings.limits.get(name).or_else(|| settings.quotas.get(name)).unwrap_or_default();
     let all = Limits::ALL.iter().chain(Quotas::ALL);
     Ok(Json(Settled { effective: all.map(|bound| (bound.name.into(), value(bound.name).into())).collect(), set }))
 }
 
-/// What was set for a tenant.
-pub(super) async fn settings(app: &App, tenant: &str) -> Result<Value> {
-    if !is_tenant(tenant) {
-        return Err(no_tenant(tenant));
-    }
-    app.db.tenant_limits(tenant).await?.ok_or_else(|| no_tenant(tenant))
-}
-
-fn no_tenant(tenant: &str) -> Error {
+pub(super) fn no_tenant(tenant: &str) -> Error {
     Error::NotFound("tenant_not_found", format!("there is no tenant {tenant:?}; GET /v1/tenants lists them"))
 }
 

@@ -1,7 +1,6 @@
 //! Components on their way in: each goes to a file while it arrives, so that nothing of it is in memory before all of it
 //! is there, within its bounds.
 
-use std::collections::HashMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -20,6 +19,7 @@ use super::error::{Error, Result};
 use crate::db::agents::Digest;
 use crate::guest::{COMPONENT_BYTES_MAX, Invalid, check};
 use crate::limits::Limits;
+use crate::tally::Tally;
 
 /// How many uploads are under way at once: of a host, and of one tenant. Each holds its component in memory, at times.
 const UPLOADS_MAX: usize = 8;
@@ -43,8 +43,8 @@ pub struct Uploads(Arc<Inner>);
 
 struct Inner {
     directory: PathBuf,
-    /// How many each tenant has under way. None of them is 0.
-    under_way: Mutex<HashMap<String, usize>>,
+    /// How many each tenant has under way.
+    under_way: Mutex<Tally>,
     checks: Semaphore,
 }
 
@@ -81,32 +81,25 @@ impl Uploads {
     /// A place for an upload of this tenant, if there is one.
     pub(super) fn place(&self, tenant: &str) -> Result<Place> {
         let mut under_way = self.under_way();
-        let of_tenant = under_way.get(tenant).copied().unwrap_or(0);
-        let message = if of_tenant >= PER_TENANT_MAX {
+        let message = if under_way.of(tenant) >= PER_TENANT_MAX {
             format!("{PER_TENANT_MAX} uploads are under way already; wait until one of them has ended")
-        } else if under_way.values().sum::<usize>() >= UPLOADS_MAX {
+        } else if under_way.all() >= UPLOADS_MAX {
             "this host has as many uploads under way as it takes; try again soon".into()
         } else {
-            *under_way.entry(tenant.to_owned()).or_default() += 1;
+            under_way.add(tenant);
             return Ok(Place { uploads: self.clone(), tenant: tenant.to_owned() });
         };
         Err(Error::TooManyRequests { code: "rate_limited", message, retry_after: RETRY_AFTER })
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+    fn under_way(&self) -> MutexGuard<'_, Tally> {
         self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut under_way = self.uploads.under_way();
-        if let Some(count) = under_way.get_mut(&self.tenant) {
-            *count -= 1;
-            if *count == 0 {
-                under_way.remove(&self.tenant);
-            }
-        }
+        self.uploads.under_way().remove(&self.tenant);
     }
 }
 

@@ -9,8 +9,9 @@ use super::App;
 use super::auth::Caller;
 use super::error::{ErrorBody, Result};
 use super::extract::{Json, Path};
-use super::limits::settings;
-use crate::limits::{Bound, Limits, Quotas, Settings};
+use super::limits::no_tenant;
+use crate::execution::is_tenant;
+use crate::limits::{Bound, Limits, Quotas};
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(own)).routes(routes!(of_tenant))
@@ -49,10 +50,11 @@ async fn of_tenant(State(app): State<App>, _: Caller, Path(tenant): Path<String>
 }
 
 async fn rows(app: &App, tenant: &str) -> Result<Json<Rows>> {
-    let settings = Settings::kept(&settings(app, tenant).await?);
+    let terms = if is_tenant(tenant) { app.db.upload_terms(tenant).await? } else { None };
+    let terms = terms.ok_or_else(|| no_tenant(tenant))?;
     let (usage, running) = (app.db.usage(tenant).await?, app.db.running(tenant).await?);
     // Whole seconds: what was begun counts.
-    let compiled = app.db.compile_seconds_used(tenant).await?.ceil() as i64;
+    let compiled = terms.compile_seconds_used.ceil() as i64;
     let used = |name: &str| match name {
         "running" => Some(running),
         "unfinished" => Some(usage.unfinished),
@@ -69,7 +71,7 @@ async fn rows(app: &App, tenant: &str) -> Result<Json<Rows>> {
         used: used.map(|used| used.max(0).unsigned_abs()),
         about: bound.about,
     };
-    let limits = Limits::ALL.iter().map(|bound| row(bound, settings.limits.get(bound.name), None));
-    let quotas = Quotas::ALL.iter().map(|bound| row(bound, settings.quotas.get(bound.name), used(bound.name)));
+    let limits = Limits::ALL.iter().map(|bound| row(bound, terms.settings.limits.get(bound.name), None));
+    let quotas = Quotas::ALL.iter().map(|bound| row(bound, terms.settings.quotas.get(bound.name), used(bound.name)));
     Ok(Json(Rows { items: limits.chain(quotas).collect(), next: None }))
 }

@@ -1,8 +1,7 @@
 //! How many executions of each tenant are claimed, so that no flood of one keeps out the others. Pure: no I/O, no clock.
 
-use std::collections::HashMap;
-
 use crate::db::queue::Line;
+use crate::tally::Tally;
 
 /// Of the slots of a host, what one tenant may have while there are others: theirs may come at any time, and must not
 /// wait until one of its executions has ended.
@@ -20,18 +19,10 @@ pub(super) struct Shares<'a> {
 }
 
 /// Shares `free` slots out among tenants, of whom one may have `each_max` of all slots, while others are `running`.
-pub(super) fn share<'a>(
-    lines: &'a [Line],
-    running: &HashMap<String, usize>,
-    free: usize,
-    each_max: usize,
-) -> Shares<'a> {
+pub(super) fn share<'a>(lines: &'a [Line], running: &Tally, free: usize, each_max: usize) -> Shares<'a> {
     let due: Vec<&Line> = lines.iter().filter(|line| line.due_in.is_none()).collect();
-    let mut wanting: Vec<(&Line, usize, usize)> = due
-        .iter()
-        .filter(|line| !line.is_suspended)
-        .map(|line| (*line, running.get(&line.tenant).copied().unwrap_or(0), 0))
-        .collect();
+    let mut wanting: Vec<(&Line, usize, usize)> =
+        due.iter().filter(|line| !line.is_suspended).map(|line| (*line, running.of(&line.tenant), 0)).collect();
     for _ in 0..free {
         let may = wanting.iter_mut().filter(|(line, has, given)| has + given < line.running_max.min(each_max));
         let Some((.., given)) = may.min_by_key(|(_, has, given)| *has + *given) else { break };
@@ -56,8 +47,12 @@ mod tests {
         Line { tenant: tenant.into(), due_in: None, is_suspended: false, running_max }
     }
 
-    fn running(counts: &[(&str, usize)]) -> HashMap<String, usize> {
-        counts.iter().map(|(tenant, count)| ((*tenant).to_owned(), *count)).collect()
+    fn running(counts: &[(&str, usize)]) -> Tally {
+        let mut tally = Tally::default();
+        for (tenant, count) in counts {
+            (0..*count).for_each(|_| tally.add(tenant));
+        }
+        tally
     }
 
     #[test]

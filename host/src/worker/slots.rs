@@ -1,11 +1,11 @@
 //! What this host drives now, counted by tenant.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::metrics;
+use crate::tally::Tally;
 
 /// The slots of a host: each execution that it drives has one. Cheap to clone.
 #[derive(Clone)]
@@ -13,7 +13,7 @@ pub(super) struct Slots(Arc<Inner>);
 
 struct Inner {
     count: usize,
-    running: Mutex<HashMap<String, usize>>,
+    running: Mutex<Tally>,
     ended: Notify,
 }
 
@@ -33,21 +33,21 @@ impl Slots {
     }
 
     /// How many executions of each tenant this host drives.
-    pub(super) fn running(&self) -> HashMap<String, usize> {
+    pub(super) fn running(&self) -> Tally {
         self.lock().clone()
     }
 
     /// How many slots nobody has; and how many the tenant has that has most.
     pub(super) fn free_and_most(&self) -> (usize, usize) {
         let running = self.lock();
-        let free = self.0.count.saturating_sub(running.values().sum());
-        (free, running.values().copied().max().unwrap_or(0))
+        let free = self.0.count.saturating_sub(running.all());
+        (free, running.most())
     }
 
     pub(super) fn take(&self, tenant: &str) -> Slot {
         let mut running = self.lock();
-        *running.entry(tenant.to_owned()).or_default() += 1;
-        metrics::running(running.values().sum());
+        running.add(tenant);
+        metrics::running(running.all());
         drop(running);
         Slot { slots: self.clone(), tenant: tenant.to_owned() }
     }
@@ -57,7 +57,7 @@ impl Slots {
         self.0.ended.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+    fn lock(&self) -> MutexGuard<'_, Tally> {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -65,13 +65,8 @@ impl Slots {
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut running = self.slots.lock();
-        if let Some(count) = running.get_mut(&self.tenant) {
-            *count -= 1;
-            if *count == 0 {
-                running.remove(&self.tenant);
-            }
-        }
-        metrics::running(running.values().sum());
+        running.remove(&self.tenant);
+        metrics::running(running.all());
         drop(running);
         self.slots.0.ended.notify_one();
     }
