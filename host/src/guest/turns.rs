@@ -1,10 +1,10 @@
 //! Who computes next, when guests want more of the processor than there is.
 //!
 //! A slice is short as a rule, and runs at once. What computes on after its first moments, or does so as a rule and belongs
-//! to a tenant that has computed much lately, needs a *turn*: a thread of those few that the system lets run when nobody else wants to. A
-//! turn is given up at each tick of the epoch; tenants take turns one after the other, and so do the guests of one
-//! tenant. So guests that spin wait for each other, one tenant's no longer than another's, and never hold the threads
-//! that everybody else needs.
+//! to a tenant that has computed much lately, needs a *turn*: a thread of those few that get little of the processor while
+//! others want it. A turn is given up at each tick of the epoch; tenants take turns one after the other, and so do the
+//! guests of one tenant. So guests that spin wait for each other, one tenant's no longer than another's, and never hold the
+//! threads that everybody else needs.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,8 +23,9 @@ const SHORT: Duration = Duration::from_micros(500);
 const BURST: Duration = Duration::from_millis(100);
 const SHARE: f64 = 0.1;
 
-/// How much less than others the threads of turns are let run: as little as can be, where others want to.
-const NICE: i32 = 19;
+/// How much less than others the threads of turns are let run: a tenth of a core that others want too. At 19 it would be a
+/// seventieth, and on a machine with other work of low priority guests that compute would hardly ever come to their end.
+const NICE: i32 = 10;
 
 /// How many tenants' accounts are kept before those are forgotten that are settled.
 const ACCOUNTS_MAX: usize = 1_024;
