@@ -38,6 +38,7 @@ pub mod outbox;
 pub mod outcomes;
 pub mod pauses;
 pub mod queue;
+pub mod recall;
 pub mod reviewers;
 mod session;
 pub mod secrets;

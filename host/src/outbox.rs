@@ -34,7 +34,7 @@ mod webhook;
 use mail::Mailer;
 
 /// How often to look for what nobody rang for, and how long to leave the database alone between two looks.
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_millis(50);
 
 /// How many deliveries are under way at once; `share` says how many of each tenant.

@@ -35,6 +35,10 @@ pub async fn run(db: Db, stop: CancellationToken) {
 
 /// Does what is due, and says how long to wait before the next look.
 async fn keep(db: &Db) -> Result<Duration> {
+    let due = db.next_pause_due().await?.unwrap_or(LOOK_EVERY);
+    if !due.is_zero() {
+        return Ok(due.clamp(LOOK_AGAIN, LOOK_EVERY));
+    }
     let expired = db.expire_due(EXPIRE_MAX).await?;
     let stepped = db.take_due_steps(STEPS_MAX).await?;
     if expired.is_full || stepped.is_full {

@@ -70,7 +70,7 @@ impl Worker {
         let (mut queue, slots) = (Queue::default(), Slots::new(self.concurrency));
         let (attempts, room) = (TaskTracker::new(), self.room.clone());
         let watching = tokio::spawn(async move { room.watch().await });
-        let mut bell = self.db.bell().listen();
+        let mut bell = self.db.bell().listen_for_due();
         let mut rescued = Instant::now();
         while !stop.is_cancelled() {
             if rescued.elapsed() >= RESCUE_EVERY {

@@ -20,7 +20,7 @@ struct Desk {
     secret: Secret,
     model: Model,
     deliveries: AtomicU32,
-    _database: Database,
+    database: Database,
 }
 
 /// How a decision comes in.
@@ -39,7 +39,7 @@ impl Desk {
         let api = host.api();
         api.deploy("testbed", guest("testbed")).await;
         let secret = api.secret().await;
-        Self { host, api, secret, model, deliveries: AtomicU32::new(0), _database: database }
+        Self { host, api, secret, model, deliveries: AtomicU32::new(0), database }
     }
 
     /// A webhook-id that was not used before.
@@ -87,6 +87,28 @@ fn addressed(pause: &str, decision: &Value) -> Value {
 
 fn execution_of(pause: &str) -> &str {
     pause.split_once(':').expect("a pause's id has two parts").0
+}
+
+/// However young the tables are: Postgres plans statements while they are empty, and keeps the plans.
+#[tokio::test]
+async fn a_decision_looks_up_its_own_pause_and_not_all_that_are_open_or_were() {
+    const PAUSES: usize = 40;
+    let desk = Desk::new(&[]).await;
+    let request = json!({});
+    let pauses = join_all((0..PAUSES).map(|_| desk.open(&request))).await;
+    for (pause, door) in pauses.iter().zip(DOORS.into_iter().cycle()) {
+        desk.decide(door, pause, &json!({"decision": "approved"})).await.expect(200);
+        desk.told(pause).await;
+    }
+    // Server processes tell what they did after a second without anything to do.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let of_lists = "select coalesce(sum(idx_tup_read), 0)::bigint from pg_stat_user_indexes
+                    where indexrelname in ('execution_newest', 'pause_open', 'pause_by_name')";
+    assert_eq!(desk.database.number(of_lists).await, 0);
+    let by_key =
+        "select coalesce(sum(idx_tup_read), 0)::bigint from pg_stat_user_indexes where indexrelname = 'pause_pkey'";
+    let read = usize::try_from(desk.database.number(by_key).await).unwrap();
+    assert!((PAUSES..PAUSES * 20).contains(&read), "{read} rows for {PAUSES} pauses");
 }
 
 #[tokio::test]

@@ -30,28 +30,6 @@ pub enum ForWhom {
 pub const BATCH: usize = 64;
 
 impl Db {
-    /// The answers that are already there and in no journal entry: what an attempt needs first.
-    pub async fn unread(&self, claim: &Claim) -> Result<Vec<Arrived>> {
-        retry(|| async {
-            let rows: Vec<ReviewRow> = sqlx::query_as(
-                "select approval_request_id, decision, feedback, response, reviewer, decided_at,
-                        policy is not null as has_votes
-                 from pause p
-                 where tenant_id = $1 and execution_id = $2 and status in ('decided', 'expired')
-                   and not exists (select from journal_entry j
-                                   where j.tenant_id = $1 and j.execution_id = $2 and j.op = p.op)
-                 order by decided_at limit $3",
-            )
-            .bind(&claim.tenant)
-            .bind(&claim.execution)
-            .bind(BATCH as i64)
-            .fetch_all(&mut *self.of(&claim.tenant).await?)
-            .await?;
-            self.reviews(claim, rows).await
-        })
-        .await
-    }
-
     /// The answers that are already there for these pauses (by `approval_request_id`) and calls (by `op`).
     pub async fn arrived(&self, claim: &Claim, pauses: &[String], calls: &[u64]) -> Result<Vec<Arrived>> {
         retry(|| async {
@@ -86,7 +64,7 @@ impl Db {
     }
 
     /// The answers that decided and expired pauses give, each with the votes on it.
-    async fn reviews(&self, claim: &Claim, rows: Vec<ReviewRow>) -> Result<Vec<Arrived>> {
+    pub(super) async fn reviews(&self, claim: &Claim, rows: Vec<ReviewRow>) -> Result<Vec<Arrived>> {
         let names: Vec<String> =
             rows.iter().filter(|row| row.has_votes).map(|row| row.approval_request_id.clone()).collect();
         if names.is_empty() {
@@ -176,14 +154,14 @@ impl Db {
 
 /// A decided or expired pause.
 #[derive(sqlx::FromRow)]
-struct ReviewRow {
-    approval_request_id: String,
-    decision: Option<String>,
-    feedback: Option<String>,
-    response: Option<String>,
-    reviewer: Option<String>,
-    decided_at: DateTime<Utc>,
-    has_votes: bool,
+pub(super) struct ReviewRow {
+    pub(super) approval_request_id: String,
+    pub(super) decision: Option<String>,
+    pub(super) feedback: Option<String>,
+    pub(super) response: Option<String>,
+    pub(super) reviewer: Option<String>,
+    pub(super) decided_at: DateTime<Utc>,
+    pub(super) has_votes: bool,
 }
 
 impl ReviewRow {

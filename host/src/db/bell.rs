@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPool};
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
 /// At most one `NOTIFY` in this time.
 const COALESCE: Duration = Duration::from_millis(10);
@@ -17,11 +19,22 @@ const RECONNECT: Duration = Duration::from_secs(1);
 
 const CHANNEL: &str = "countersign";
 
+/// How many ends of executions are kept for one who is slow to hear of them.
+const ENDS_KEPT: usize = 256;
+
 #[derive(Clone, Debug)]
 pub struct Bell {
     rung: Arc<watch::Sender<u64>>,
+    /// Rung with it when something became due.
+    due: Arc<watch::Sender<u64>>,
     abroad: Arc<Notify>,
+    /// What this host's own notes bear, which are no news to it.
+    name: Arc<str>,
+    ends: broadcast::Sender<Arc<str>>,
 }
+
+/// One who waits for the ends of executions that this host drives. Hears of all since it listens.
+pub struct Ends(broadcast::Receiver<Arc<str>>);
 
 /// One who waits for the bell. Hears every ring since it last listened.
 pub struct Ear(watch::Receiver<u64>);
@@ -30,9 +43,15 @@ impl Bell {
     /// Starts to listen, and to tell the other hosts over a connection that does not wait for the disk, until the pools
     /// are closed.
     pub(super) fn start(pool: &PgPool, relaxed: &PgPool) -> Self {
-        let bell = Self { rung: Arc::new(watch::Sender::new(0)), abroad: Arc::default() };
+        let bell = Self {
+            rung: Arc::new(watch::Sender::new(0)),
+            due: Arc::new(watch::Sender::new(0)),
+            abroad: Arc::default(),
+            name: Uuid::new_v4().simple().to_string().into(),
+            ends: broadcast::Sender::new(ENDS_KEPT),
+        };
         tokio::spawn(listen(pool.clone(), bell.clone()));
-        tokio::spawn(tell(relaxed.clone(), bell.abroad.clone()));
+        tokio::spawn(tell(relaxed.clone(), bell.clone()));
         bell
     }
 
@@ -42,8 +61,31 @@ impl Bell {
         self.abroad.notify_one();
     }
 
+    /// The same, for what makes nothing due: workers of this host need not look.
+    pub(super) fn ring_for_news(&self) {
+        self.rung.send_modify(|count| *count += 1);
+        self.abroad.notify_one();
+    }
+
     fn ring_here(&self) {
         self.rung.send_modify(|count| *count += 1);
+        self.due.send_modify(|count| *count += 1);
+    }
+
+    /// Hears every ring from now on that may be about something due.
+    pub fn listen_for_due(&self) -> Ear {
+        Ear(self.due.subscribe())
+    }
+
+    /// Tells those who listen, on this host, that an execution has ended. Call it after the commit.
+    pub(super) fn tell_end(&self, execution: &str) {
+        // None may listen.
+        let _ = self.ends.send(execution.into());
+    }
+
+    /// Hears of every end from now on.
+    pub fn listen_for_ends(&self) -> Ends {
+        Ends(self.ends.subscribe())
     }
 
     /// Hears every ring from now on.
@@ -65,6 +107,20 @@ impl Ear {
     }
 }
 
+impl Ends {
+    /// Returns when one of these has ended, or may have: some ends were missed.
+    pub async fn of(&mut self, is_one: impl Fn(&str) -> bool) {
+        loop {
+            match self.0.recv().await {
+                Ok(ended) if is_one(&ended) => return,
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => return,
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+}
+
 async fn listen(pool: PgPool, bell: Bell) {
     while !pool.is_closed() {
         if let Ok(mut listener) = PgListener::connect_with(&pool).await
@@ -72,19 +128,22 @@ async fn listen(pool: PgPool, bell: Bell) {
         {
             // What was told while nobody listened is lost, so everybody looks once.
             bell.ring_here();
-            while let Ok(Some(_)) = listener.try_recv().await {
-                bell.ring_here();
+            while let Ok(Some(note)) = listener.try_recv().await {
+                if note.payload() != &*bell.name {
+                    bell.ring_here();
+                }
             }
         }
         tokio::time::sleep(RECONNECT).await;
     }
 }
 
-async fn tell(pool: PgPool, abroad: Arc<Notify>) {
+async fn tell(pool: PgPool, bell: Bell) {
     while !pool.is_closed() {
-        abroad.notified().await;
+        bell.abroad.notified().await;
         tokio::time::sleep(COALESCE).await;
-        if let Err(error) = sqlx::query("notify countersign").execute(&pool).await {
+        let note = sqlx::query("select pg_notify($1, $2)").bind(CHANNEL).bind(&*bell.name);
+        if let Err(error) = note.execute(&pool).await {
             tracing::debug!(%error, "the other hosts could not be told; they will see by themselves");
         }
     }

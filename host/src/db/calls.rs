@@ -21,7 +21,8 @@ pub struct NewCall<'a> {
 /// What became of a call to another agent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Called {
-    /// It exists: by this call, or by the same one before a crash.
+    Made,
+    /// It exists: perhaps by this call, whose acknowledgement was lost, or by the same one before a crash.
     Exists,
     /// All executions below the root together are as many as that may call.
     TooMany,
@@ -98,7 +99,7 @@ impl Db {
             .bind(i64::try_from(Limits::default().children).unwrap_or(i64::MAX))
             .fetch_one(&mut *self.of(&claim.tenant).await?)
             .await?;
-        if made { Ok(Ok(Called::Exists)) } else { self.why_not_called(claim, &child).await }
+        if made { Ok(Ok(Called::Made)) } else { self.why_not_called(claim, &child).await }
     }
 
     async fn why_not_called(&self, claim: &Claim, child: &str) -> FencedResult<Called> {

@@ -67,6 +67,8 @@ pub struct Claimed {
     pub claims: Vec<Claim>,
     /// How many were due of those that it looked at, also where their tenants may not run more now.
     pub found: usize,
+    /// How long until another becomes due by itself; none if none does.
+    pub next_due: Option<Duration>,
 }
 
 /// How many executions one claim takes at the most.
@@ -94,7 +96,9 @@ fn claim_due(due: &str, may: &str) -> String {
                        (select (t.limits -> 'open_pauses')::bigint from tenant t where t.tenant_id = e.tenant_id)
                        as open_pauses_max
          )
-         select claimed.*, found.count as found, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
+         select claimed.*, found.count as found, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms,
+                (select extract(epoch from min(wake_at) - clock_timestamp())::float8 from execution
+                 where wake_at > now()) as next_due
          from (select count(*) from due) found left join claimed on true"
     )
 }
@@ -164,16 +168,6 @@ impl Db {
             .fetch_all(&self.host_relaxed)
             .await?;
         claimed(&rows)
-    }
-
-    /// How long until the next execution becomes due; none if none ever does by itself.
-    pub async fn next_due(&self) -> Result<Option<Duration>> {
-        let seconds: Option<f64> = sqlx::query_scalar(
-            "select extract(epoch from min(wake_at) - clock_timestamp())::float8 from execution where wake_at is not null",
-        )
-        .fetch_one(&self.host)
-        .await?;
-        Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9))))
     }
 
     /// Extends the lease, unless the tenant is suspended. Not waiting for the disk, as `claim`.
@@ -267,6 +261,8 @@ fn claimed(rows: &[PgRow]) -> Result<Claimed> {
     let mut claimed = Claimed::default();
     for row in rows {
         claimed.found = usize::try_from(row.try_get::<i64, _>("found")?).unwrap_or(0);
+        let next_due: Option<f64> = row.try_get("next_due")?;
+        claimed.next_due = next_due.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
         // One row says that there was nothing to claim.
         let Some(tenant) = row.try_get("tenant_id")? else { continue };
         claimed.claims.push(Claim {

@@ -70,7 +70,8 @@ pub struct Idempotency<'a> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Started {
-    Created,
+    /// When it was made, and what its clocks show at first, in milliseconds; none if an acknowledgement was lost.
+    Created(Option<(DateTime<Utc>, i64)>),
     /// The same request had come before, and made this execution.
     Found(String),
     /// The key was used for another request.
@@ -103,17 +104,19 @@ impl Db {
     }
 
     async fn try_start(&self, new: &NewExecution<'_>) -> Result<Started> {
-        sqlx::query(
+        let made = sqlx::query_as(
             "with made as (
                  insert into execution (tenant_id, execution_id, agent, version, function, input, seed, started_ms,
                                         status, wake_at, idempotency_key, request_sha256, created_by, limit_set_id)
                  values ($1, $2, $3, $4, $5, $6, $7, (extract(epoch from now()) * 1000)::bigint, 'pending', now(), $8,
                          $9, $10, $15)
                  on conflict do nothing
-                 returning 1
+                 returning created_at, started_ms
+             ), noted as (
+                 insert into audit_unsealed (tenant_id, actor, actor_name, source, action, subject, details)
+                 select $1, $10, $11, $12, $13, $2, $14 from made
              )
-             insert into audit_unsealed (tenant_id, actor, actor_name, source, action, subject, details)
-             select $1, $10, $11, $12, $13, $2, $14 from made",
+             select created_at, started_ms from made",
         )
         .bind(new.tenant)
         .bind(new.id)
@@ -130,11 +133,14 @@ impl Db {
         .bind(Action::ExecutionStarted.as_str())
         .bind(details([("target", new.target.to_string().into()), ("version", new.version.into())]))
         .bind(new.limit_set)
-        .execute(&mut *self.of(new.tenant).await?)
+        .fetch_optional(&mut *self.of(new.tenant).await?)
         .await?;
-        let Some(same) = new.idempotency else { return Ok(Started::Created) };
+        let Some(same) = new.idempotency else { return Ok(Started::Created(made)) };
+        if made.is_some() {
+            return Ok(Started::Created(made));
+        }
         Ok(match self.find_started(new.tenant, &same).await?.ok_or(sqlx::Error::RowNotFound)? {
-            Started::Found(id) if id == new.id => Started::Created,
+            Started::Found(id) if id == new.id => Started::Created(None),
             found => found,
         })
     }
@@ -189,7 +195,7 @@ impl Db {
                     parent_id, attempts, next_seq, created_by, created_at, started_ms, finished_at,
                     coalesce(octet_length(error), 0) as bytes
              from execution
-             where tenant_id = $1 and ($2::text is null or status = $2) and ($3::text is null or agent = $3)
+             where tenant_id = $1 and tenant_id <> '' and ($2::text is null or status = $2) and ($3::text is null or agent = $3)
                and ($4::timestamptz is null or (created_at, execution_id) < ($4, $5))
              order by created_at desc, execution_id desc limit $6 + 1",
         );

@@ -36,6 +36,13 @@ pub struct Suspension<'a> {
     pub until: Option<Millis>,
 }
 
+/// What else a settle has done.
+#[derive(Debug, Clone, Copy)]
+struct Settled {
+    /// Whether it made the execution claimable that called this one, or may have.
+    parent_is_due: bool,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 pub enum Suspended {
     /// It is `waiting`; whoever brings an answer, or the time, makes it claimable again.
@@ -151,11 +158,15 @@ impl Db {
     /// one who called it.
     pub async fn settle(&self, claim: &Claim, outcome: &Outcome) -> FencedResult<()> {
         let settled = retry(|| self.try_settle(claim, outcome)).await?;
-        self.bell.ring();
-        Ok(settled)
+        match settled {
+            Ok(Settled { parent_is_due: false }) => self.bell.ring_for_news(),
+            _ => self.bell.ring(),
+        }
+        self.bell.tell_end(&claim.execution);
+        Ok(settled.map(|_| ()))
     }
 
-    async fn try_settle(&self, claim: &Claim, outcome: &Outcome) -> FencedResult<()> {
+    async fn try_settle(&self, claim: &Claim, outcome: &Outcome) -> FencedResult<Settled> {
         let (status, result, error) = match outcome {
             Outcome::Succeeded(result) => ("succeeded", Some(result.as_str()), None),
             Outcome::Failed(failure) => {
@@ -163,6 +174,65 @@ impl Db {
                 ("failed", None, Some(text))
             }
         };
+        if let Some(settled) = self.settle_at_once(claim, status, result, error.as_deref()).await? {
+            return Ok(Ok(settled));
+        }
+        let settled = self.settle_step_by_step(claim, status, result, error.as_deref()).await?;
+        Ok(settled.map(|()| Settled { parent_is_due: true }))
+    }
+
+    /// Settles in one statement what nearly every execution is: one that leaves neither an open pause nor an unfinished
+    /// child, both of which only it could make. None if it is another, or not ours; its parent may have been woken for
+    /// nothing then.
+    async fn settle_at_once(
+        &self,
+        claim: &Claim,
+        status: &str,
+        result: Option<&str>,
+        error: Option<&str>,
+    ) -> Result<Option<Settled>> {
+        let parent_is_due: Option<bool> = sqlx::query_scalar(
+            "with woken as (
+                 update execution
+                 set answers = answers + 1,
+                     status = case status when 'waiting' then 'pending' else status end,
+                     wake_at = case status when 'waiting' then now() else wake_at end
+                 where tenant_id = $1 and execution_id = $7
+                   and exists (select from execution where tenant_id = $1 and execution_id = $2 and claim_token = $3
+                               and status = 'running')
+                 returning status
+             ), settled as (
+                 update execution e
+                 set status = $4, result = $5, error = $6, finished_at = now(), wake_at = null, lease_until = null
+                 where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
+                   and ($7 is null or exists (select from woken))
+                   and not exists (select from pause p
+                                   where p.tenant_id = $1 and p.execution_id = $2 and p.status = 'open')
+                   and not exists (select from execution c
+                                   where c.tenant_id = $1 and c.parent_id = $2 and c.finished_at is null)
+                 returning 1
+             )
+             select exists (select from woken where status = 'pending') from settled",
+        )
+        .bind(&claim.tenant)
+        .bind(&claim.execution)
+        .bind(claim.token)
+        .bind(status)
+        .bind(result)
+        .bind(error)
+        .bind(claim.parent.as_deref())
+        .fetch_optional(&mut *self.of(&claim.tenant).await?)
+        .await?;
+        Ok(parent_is_due.map(|parent_is_due| Settled { parent_is_due }))
+    }
+
+    async fn settle_step_by_step(
+        &self,
+        claim: &Claim,
+        status: &str,
+        result: Option<&str>,
+        error: Option<&str>,
+    ) -> FencedResult<()> {
         let mut tx = self.begin(&claim.tenant).await?;
         if let Some(parent) = &claim.parent {
             wake(&mut tx, &claim.tenant, parent).await?;

@@ -178,7 +178,7 @@ impl Db {
     pub async fn open_pauses(&self) -> Result<Open> {
         Ok(sqlx::query_as(
             "select count(*) as count, coalesce(extract(epoch from now() - min(opened_at)), 0)::float8 as oldest_seconds
-             from pause where status = 'open'",
+             from pause where status = 'open' and tenant_id <> ''",
         )
         .fetch_one(&self.host)
         .await?)
@@ -193,7 +193,7 @@ impl Db {
     pub async fn open_under(&self, tenant: &str, approval_request_id: &str, limit: i64) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar(
             "select execution_id from pause
-             where tenant_id = $1 and approval_request_id = $2 and status = 'open'
+             where tenant_id = $1 and approval_request_id = $2 and status = 'open' and tenant_id <> ''
              order by opened_at, execution_id limit $3",
         )
         .bind(tenant)
@@ -234,7 +234,7 @@ impl Db {
     pub async fn list_pauses(&self, tenant: &str, filter: &Filter<'_>, limit: i64) -> Result<Page<Pause>> {
         // Each with the conditions that its index needs: the list of open pauses must not read those of years.
         let (status, at) = match filter.status {
-            Some("open") => ("p.status = 'open' and $2 = 'open'", "p.opened_at"),
+            Some("open") => ("p.status = 'open' and p.tenant_id <> '' and $2 = 'open'", "p.opened_at"),
             Some(_) => ("p.status = $2", "coalesce(p.opened_at, p.decided_at)"),
             None => ("$2::text is null", "coalesce(p.opened_at, p.decided_at)"),
         };

@@ -10,7 +10,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use deadpool::managed::{self, Metrics, Object, Pool, PoolError, RecycleResult, Timeouts};
+use deadpool::managed::{self, Metrics, Object, Pool, PoolError, QueueMode, RecycleResult, Timeouts};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
@@ -36,7 +36,9 @@ impl Sessions {
         let timeouts =
             Timeouts { wait: Some(ACQUIRE_TIMEOUT), create: Some(ACQUIRE_TIMEOUT), recycle: Some(ACQUIRE_TIMEOUT) };
         let pool = Pool::builder(Manager(options)).max_size(connections as usize).timeouts(timeouts);
-        let pool = pool.runtime(deadpool::Runtime::Tokio1).build();
+        // The one that was used last: what its server process knows is still in the processor's cache, and its statements
+        // are prepared. The others are there for when there is more to do.
+        let pool = pool.runtime(deadpool::Runtime::Tokio1).queue_mode(QueueMode::Lifo).build();
         Self(pool.expect("a runtime is given, which is all that a pool with timeouts needs"))
     }
 

@@ -17,8 +17,11 @@ use crate::rate::Rates;
 /// What became of a call when it was begun.
 #[derive(Debug)]
 pub enum Begun {
-    /// The execution of this id exists, and will bring the answer.
-    Runs(String),
+    /// The execution of this id exists, and will bring the answer. Whether it was made now.
+    Runs {
+        child: String,
+        is_new: bool,
+    },
     Refused(CallError),
 }
 
@@ -51,7 +54,7 @@ impl Caller<'_> {
         let child = child_id(&claim.tenant, &claim.execution, op);
         // What was called once stays called, whatever has been deployed since.
         if db.find_execution(&claim.tenant, &child).await?.is_some() {
-            return Ok(Ok(Begun::Runs(child)));
+            return Ok(Ok(Begun::Runs { child, is_new: false }));
         }
         let target = match check(target, input) {
             Ok(target) => target,
@@ -78,7 +81,8 @@ impl Caller<'_> {
         let new = NewCall { op, target: &target, version: version.version, input, seed, limit_set };
         Ok(match db.call_execution(claim, &new).await? {
             Err(fenced) => Err(fenced),
-            Ok(Called::Exists) => Ok(Begun::Runs(child)),
+            Ok(Called::Made) => Ok(Begun::Runs { child, is_new: true }),
+            Ok(Called::Exists) => Ok(Begun::Runs { child, is_new: false }),
             Ok(Called::TooMany) => {
                 let why =
                     "no more executions may be called in all from the one that a client started (limit `children`)";

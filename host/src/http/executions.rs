@@ -18,7 +18,7 @@ use super::error::{Error, ErrorBody, Result};
 use super::extract::{Body, Json, Path, Query, bad_cursor, cursor_time, document, limit, raw};
 use crate::db::agents::Version;
 use crate::db::executions;
-use crate::db::executions::{Cancelled, Filter, Idempotency, NewExecution, Started};
+use crate::db::executions::{Cancelled, Filter, Idempotency, NewExecution, Started, StatusText};
 use crate::db::limits::Terms;
 use crate::db::usage::Full;
 use crate::execution::{Blame, Failure, Status, Target, is_execution_id, is_name};
@@ -114,6 +114,12 @@ impl Execution {
         self.attempts
     }
 
+    /// One that is not finished, with what it waits for.
+    fn waiting(row: executions::Execution, pauses: Vec<String>, calls: Vec<String>) -> Self {
+        let until = row.wake_at.filter(|_| row.status.0 == Status::Waiting);
+        Self { waiting_for: Some(WaitingFor { pauses, calls, until }), ..Self::new(row) }
+    }
+
     /// As it is in a list, without what is large.
     pub(super) fn new(row: executions::Execution) -> Self {
         let fault = |text: String| {
@@ -149,13 +155,11 @@ pub(super) async fn find(app: &App, tenant: &str, id: &str) -> Result<Execution>
         return Err(Error::no_execution());
     }
     let row = app.db.find_execution(tenant, id).await?.ok_or_else(Error::no_execution)?;
-    let until = row.wake_at.filter(|_| row.status.0 == Status::Waiting);
-    let mut execution = Execution::new(row);
-    if !execution.status.is_finished() {
-        let (pauses, calls) = app.db.waits_of(tenant, id).await?;
-        execution.waiting_for = Some(WaitingFor { pauses, calls, until });
+    if row.status.0.is_finished() {
+        return Ok(Execution::new(row));
     }
-    Ok(execution)
+    let (pauses, calls) = app.db.waits_of(tenant, id).await?;
+    Ok(Execution::waiting(row, pauses, calls))
 }
 
 /// Starts an execution. It survives any crash from the moment of the answer.
@@ -174,8 +178,11 @@ async fn start(
     let key = idempotency_key(&headers)?;
     let target: Target = new.target.parse().map_err(|why| Error::invalid(format!("`target`: {why}")))?;
     let input = new.input.as_deref().map_or(Ok("null"), |input| document("input", input))?;
-    let (id, found) = begin(&app, &caller, &target, input, key).await?;
-    let execution = wait_until_finished(&app, &caller.tenant, &id, wait).await?;
+    let Begun { id, found, pending } = begin(&app, &caller, &target, input, key).await?;
+    let execution = match pending.filter(|_| wait.is_zero()) {
+        Some(pending) => *pending,
+        None => wait_until_finished(&app, &caller.tenant, &id, wait).await?,
+    };
     // Who does not ask to wait is always told the same, however fast the execution is.
     let waited = !wait.is_zero() && execution.status.is_finished();
     let status = if found || waited { StatusCode::OK } else { StatusCode::ACCEPTED };
@@ -186,14 +193,23 @@ async fn start(
     Ok(response)
 }
 
-/// Starts an execution; its id, and whether the same request had come before.
+/// An execution that was asked for.
+pub(super) struct Begun {
+    pub(super) id: String,
+    /// Whether the same request had come before.
+    pub(super) found: bool,
+    /// It as it was the moment it was made.
+    pending: Option<Box<Execution>>,
+}
+
+/// Starts an execution, or finds the one that the same request had started.
 pub(super) async fn begin(
     app: &App,
     caller: &Caller,
     target: &Target,
     input: &str,
     key: Option<&str>,
-) -> Result<(String, bool)> {
+) -> Result<Begun> {
     let row = startable(app, caller, target, input).await?;
     let request = Sha256::digest(format!("{target}\0{input}"));
     let idempotency = key.map(|key| Idempotency { key, request_sha256: &request });
@@ -216,16 +232,36 @@ pub(super) async fn begin(
         actor: caller.actor(),
     };
     match app.db.start_execution(&new).await? {
-        Started::Created => Ok((id, false)),
+        Started::Created(made) => {
+            let row = made.map(|(created_at, started_ms)| executions::Execution {
+                execution_id: id.clone(),
+                agent: target.agent.clone(),
+                version: row.version,
+                function: target.function.clone(),
+                status: StatusText(Status::Pending),
+                input: input.to_owned(),
+                result: None,
+                error: None,
+                wake_at: None,
+                parent_id: None,
+                attempts: 0,
+                next_seq: 0,
+                created_by: new.actor.who.to_string(),
+                created_at,
+                started_ms,
+                finished_at: None,
+            });
+            Ok(Begun { id, found: false, pending: row.map(|row| Box::new(Execution::waiting(row, vec![], vec![]))) })
+        }
         before => found(before),
     }
 }
 
 /// What is answered to a start that came before.
-fn found(before: Started) -> Result<(String, bool)> {
+fn found(before: Started) -> Result<Begun> {
     match before {
-        Started::Found(id) => Ok((id, true)),
-        Started::Created | Started::KeyReused => {
+        Started::Found(id) => Ok(Begun { id, found: true, pending: None }),
+        Started::Created(_) | Started::KeyReused => {
             let why = "this Idempotency-Key was used for another request; choose a fresh one";
             Err(Error::Conflict("idempotency_key_reused", why.into(), None))
         }

@@ -10,6 +10,7 @@ use crate::db;
 use crate::db::claims::{Claim, Fenced};
 use crate::db::logs::LogLine;
 use crate::db::outcomes::Outcome;
+use crate::db::recall::Recalled;
 use crate::execution::Failure;
 use crate::guest::{Call, Component, Guest, State, Stream};
 use crate::journal::Entry;
@@ -82,10 +83,9 @@ async fn drive_instance(worker: &Worker, claim: &Claim, component: &Component, p
     let mut guest = start(claim, &limits, component);
     place.is_of(guest.memory());
     // The first slice needs nothing of the journal, and is done before that is read.
-    let (journal, unread, ()) =
-        tokio::join!(worker.db.journal(&claim.tenant, &claim.execution), worker.db.unread(claim), guest.run_slice());
-    let journal = journal?;
-    let mut live = Live::new(worker, claim, &limits, unread?);
+    let (recalled, ()) = tokio::join!(worker.db.recall(claim), guest.run_slice());
+    let Recalled { journal, unread } = recalled?;
+    let mut live = Live::new(worker, claim, &limits, unread);
     live.note(&mut guest);
     let live_from = journal.len();
     let mut attempt = Attempt { worker, claim, limits: &limits, guest, seq: 0, live_from, journal_bytes: 0 };

@@ -1,7 +1,7 @@
 //! What the open asks of a live execution wait for, and which of their answers comes next.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::{JoinError, JoinSet};
 
@@ -10,7 +10,7 @@ use super::attempt::Error;
 use super::wait::Wait;
 use crate::crash;
 use crate::db::answers::{Arrived, BATCH, ForWhom};
-use crate::db::bell::Ear;
+use crate::db::bell::{Ear, Ends};
 use crate::db::claims::{Claim, Fenced};
 use crate::db::outcomes::{Suspended, Suspension};
 use crate::db::pauses::NewPause;
@@ -25,6 +25,10 @@ use crate::link::LIFE_MS_MAX;
 
 /// A wait that is over this soon is waited for with the instance in memory: suspending would take as long.
 const LINGER_MS: Millis = 20;
+
+/// How long a call that was just made is waited for with the instance in memory. Most are over by then, and suspending for
+/// them, to be claimed and replayed at once, would take longer than they do.
+const CALL_LINGER: Duration = Duration::from_millis(50);
 
 /// How long to wait for a model before looking again whether another answer has arrived.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -57,6 +61,8 @@ pub(super) struct Live<'a> {
     /// Whether the database may hold answers that we have not looked at.
     look: bool,
     bell: Ear,
+    /// Since the last call that this attempt has made: until when it is waited for here, and who hears of its end.
+    call: Option<(Instant, Ends)>,
 }
 
 impl<'a> Live<'a> {
@@ -77,6 +83,7 @@ impl<'a> Live<'a> {
             look: unread.len() >= BATCH,
             arrived: unread,
             bell: worker.db.bell().listen(),
+            call: None,
         }
     }
 
@@ -164,6 +171,8 @@ impl<'a> Live<'a> {
                 self.look = true;
             } else if let Some(soon) = soon.filter(|soon| soon.as_millis() <= u128::from(LINGER_MS)) {
                 tokio::time::sleep(soon.max(Duration::from_millis(1))).await;
+            } else if let Some((until, ends)) = self.call.take_if(|_| waits_only_for_calls(&self.open)) {
+                self.look = self.wait_for_call(until, ends, soon).await;
             } else {
                 match self.suspend(due).await? {
                     Ok(Suspended::Waiting) => return Ok(Next::Suspended),
@@ -196,11 +205,16 @@ impl<'a> Live<'a> {
                 }
                 Ask::Call { target, input } => {
                     crash::point("before_call");
+                    let ends = self.worker.db.bell().listen_for_ends();
                     match self.caller().begin(open.op, target, input).await? {
-                        Ok(Begun::Runs(child)) => {
+                        Ok(Begun::Runs { child, is_new }) => {
                             crash::point("after_call");
-                            // It may have finished before this attempt; `unread` does not know of calls.
-                            self.look = true;
+                            if is_new {
+                                self.call = Some((Instant::now() + CALL_LINGER, ends));
+                            } else {
+                                // It may have finished before this attempt; `unread` does not know of calls.
+                                self.look = true;
+                            }
                             Wait::Call { child }
                         }
                         Ok(Begun::Refused(why)) => Wait::Known(Answer::Call(Err(why))),
@@ -404,6 +418,19 @@ impl<'a> Live<'a> {
         self.closed_pauses.iter().cloned().collect()
     }
 
+    /// Waits for the end of a call until then, or until the next time comes. Whether one may have ended.
+    async fn wait_for_call(&mut self, until: Instant, mut ends: Ends, soon: Option<Duration>) -> bool {
+        let left = until.saturating_duration_since(Instant::now());
+        let is_open =
+            |ended: &str| self.open.values().any(|(_, wait)| matches!(wait, Wait::Call { child } if child == ended));
+        let ended = tokio::time::timeout(left.min(soon.unwrap_or(left)), ends.of(is_open)).await.is_ok();
+        if ended {
+            // There may be others.
+            self.call = Some((until, ends));
+        }
+        ended
+    }
+
     async fn wait_for_model(&mut self, at_most: Duration) -> Option<Next> {
         tokio::select! {
             answered = self.models.join_next() => match answered {
@@ -464,6 +491,11 @@ impl<'a> Live<'a> {
         }
         Ok(suspended)
     }
+}
+
+/// Whether what is open are calls and times, so that a suspend would open nothing that somebody waits for.
+fn waits_only_for_calls(open: &BTreeMap<u64, (OpenAsk, Wait)>) -> bool {
+    open.values().all(|(_, wait)| matches!(wait, Wait::Call { .. } | Wait::Sleep { .. }))
 }
 
 /// Plans a pause. A form's schema may take a tenth of a second to read, in which nobody else should have to wait.

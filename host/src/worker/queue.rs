@@ -10,7 +10,7 @@ use crate::db::claims::{CLAIM_MAX, Claim, Claimed};
 use crate::db::queue::{LINES_MAX, Line, Lines};
 
 /// How often to look for work that nobody rang for.
-pub(super) const POLL: Duration = Duration::from_millis(500);
+pub(super) const POLL: Duration = Duration::from_secs(1);
 
 /// How long to leave the database to what was just claimed, before looking for more.
 const SETTLE: Duration = Duration::from_millis(5);
@@ -49,15 +49,13 @@ impl Queue {
         if self.by_tenant || limit == 0 || worker.room.is_waited_for() {
             return self.look_by_tenant(worker, slots, free).await;
         }
-        let Claimed { claims, found } = worker.db.claim(&worker.name, limit, worker.lease, most + limit).await?;
+        let Claimed { claims, found, next_due } =
+            worker.db.claim(&worker.name, limit, worker.lease, most + limit).await?;
         if found == limit || found > claims.len() {
             self.by_tenant = true;
             return Ok(Look { claims, ..Look::default() });
         }
-        let wait = match found {
-            0 => worker.db.next_due().await?.unwrap_or(POLL).clamp(Duration::from_millis(1), POLL),
-            _ => SETTLE,
-        };
+        let wait = next_due.unwrap_or(POLL).clamp(Duration::from_millis(1), POLL);
         Ok(Look { claims, wait, is_left: false })
     }
 

@@ -240,7 +240,8 @@ async fn start(
 ) -> Result<(String, bool), Error> {
     let target: Target = target.parse().map_err(|why| Error::invalid(format!("the target: {why}")))?;
     let input = request.input.as_deref().map_or(Ok("{}"), |input| document("input", input))?;
-    begin(app, caller, &target, input, idempotency_key(headers)?).await
+    let begun = begin(app, caller, &target, input, idempotency_key(headers)?).await?;
+    Ok((begun.id, begun.found))
 }
 
 async fn row(app: &App, caller: &Caller, id: &str) -> Result<executions::Execution, Error> {
