@@ -45,8 +45,10 @@ lint: setup ## check formatting, lints, documentation and dependencies
 docs: ## write docs/cli.md anew, from the code
 	COUNTERSIGN_WRITE_DOCS=1 cargo test --locked --workspace --lib --quiet -- reference
 
-bench: setup guests ## measure, and print ratios
-	cargo run --locked --release --package countersign-tests --bin bench
+# QUICK=1: in 90 seconds, with less of everything. PART=resume or another name: that alone.
+bench: setup guests ## measure a host beside the same flow written by hand: a table, target/bench/results.json and a picture
+	cargo build --locked --release --workspace --bin countersign --bin bench
+	$(if $(QUICK),QUICK=1) COUNTERSIGN_BIN=$(CURDIR)/target/release/countersign target/release/bench $(PART)
 
 guests: rust-guests
 	@sh scripts/setup-sdks

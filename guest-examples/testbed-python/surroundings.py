@@ -42,12 +42,15 @@ async def sleep_forms() -> list[int]:
 
 
 @app.function()
-async def ticks(count: int = 5) -> dict[str, Any]:
-    """Sleeps for no time, often, and tells how much time that was."""
+async def ticks(count: int = 5, pauses: int = 0) -> dict[str, Any]:
+    """Sleeps for no time, often, and tells how much time that was. Pauses afterwards, if asked to."""
     start = time.time()
     for _ in range(count):
         await app.sleep(0)
-    return {"n": count, "clock_ms": round((time.time() - start) * 1000)}
+    elapsed = time.time() - start
+    for i in range(pauses):
+        await app.pause(f"p{i}")
+    return {"n": count, "clock_ms": round(elapsed * 1000)}
 
 
 @app.function()

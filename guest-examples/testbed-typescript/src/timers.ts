@@ -1,6 +1,6 @@
 /** Sleeps, and the timers of JavaScript, which are sleeps. */
 
-import { type Agent, ai, sleep } from "countersign";
+import { type Agent, ai, pause, sleep } from "countersign";
 import * as z from "zod";
 
 /** `setTimeout`, as a promise. */
@@ -17,13 +17,15 @@ export function addTimers(agent: Agent): void {
   agent.function(
     "ticks",
     {
-      description: "Sleeps for no time, often, and tells how much time that was.",
-      input: z.object({ count: z.int() }),
+      description: "Sleeps for no time, often, and tells how much time that was. Pauses afterwards, if asked to.",
+      input: z.object({ count: z.int(), pauses: z.int().default(0) }),
     },
-    async ({ count }) => {
+    async ({ count, pauses }) => {
       const start = Date.now();
       for (let i = 0; i < count; i++) await sleep(0);
-      return { count, clockMs: Date.now() - start };
+      const clockMs = Date.now() - start;
+      for (let i = 0; i < pauses; i++) await pause({ approvalRequestId: `p${i}` });
+      return { count, clockMs };
     },
   );
 

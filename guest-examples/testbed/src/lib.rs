@@ -237,14 +237,17 @@ mod testbed {
         Ok(json!({ "slept_ms": ms }))
     }
 
-    /// Sleeps for no time, often, and tells how much time that was.
+    /// Sleeps for no time, often, and tells how much time that was. Pauses under `p0`, `p1` and so on afterwards, if asked to.
     #[function]
-    async fn ticks(n: u64) -> Result {
+    async fn ticks(n: u64, pauses: Option<u64>) -> Result {
         let start = SystemTime::now();
         for _ in 0..n {
             sdk::sleep(Duration::ZERO).await;
         }
         let elapsed = start.elapsed().unwrap_or_default();
+        for i in 0..pauses.unwrap_or(0) {
+            sdk::pause(format!("p{i}")).await?;
+        }
         Ok(json!({ "n": n, "clock_ms": elapsed.as_millis() as u64 }))
     }
 

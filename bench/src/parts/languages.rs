@@ -66,7 +66,7 @@ async fn replayed_step(testbed: &str) -> Duration {
     let whole = run(&component, call("ticks", &input), &[], PICKS[0].1).await.expect("nothing to mismatch");
     let mut times = vec![];
     for _ in 0..RUNS {
-        times.push(crate::replay::replay(&component, &input, &whole.journal).await);
+        times.push(super::replay::replay(&component, &input, &whole.journal).await);
     }
     crate::percentiles(times).0 / STEPS
 }

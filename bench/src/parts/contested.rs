@@ -8,7 +8,8 @@ use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
-use crate::{decisions, report};
+use super::decisions;
+use crate::report;
 
 const PAUSES: usize = 10_000;
 const AT_ONCE: usize = 8;
