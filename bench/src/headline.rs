@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use countersign_tests::Database;
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::flow::{decide, pause, see, stretch};
 use crate::pgbench;
@@ -170,7 +171,10 @@ async fn idle(scale: &Scale, here: &mut Subject, table: &mut Table) {
     table.alone(&format!("{paused} paused: more than with none"), "%", grown, Goal::AtMost(5.0));
     drop(none);
     // What Postgres does of its own accord is over then.
-    sqlx::raw_sql("vacuum analyze").execute(&here.database.pool).await.expect("a vacuum");
+    let mut connection = PgConnection::connect(&here.database.url).await.expect("a connection");
+    sqlx::raw_sql("vacuum analyze").execute(&mut connection).await.expect("a vacuum");
+    // Counted now, not when its server process finds the time to say so.
+    connection.close().await.expect("it closes");
     let (cpu, queries) = (here.host().cpu(), queries(&here.database).await);
     tokio::time::sleep(scale.idle).await;
     let used = (here.host().cpu() - cpu).as_secs_f64() / scale.idle.as_secs_f64();

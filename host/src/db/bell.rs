@@ -67,6 +67,11 @@ impl Bell {
         self.abroad.notify_one();
     }
 
+    /// Has the worker of this host look when the next execution becomes due, which may be sooner than it knows.
+    pub(super) fn ring_for_time(&self) {
+        self.due.send_modify(|count| *count += 1);
+    }
+
     fn ring_here(&self) {
         self.rung.send_modify(|count| *count += 1);
         self.due.send_modify(|count| *count += 1);

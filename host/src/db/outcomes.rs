@@ -11,6 +11,9 @@ use super::{Db, Result, retry};
 use crate::execution::Failure;
 use crate::journal::Millis;
 
+/// A time that is nearer than this comes before workers look by themselves, so they are told.
+const SOON_MS: Millis = 2_000;
+
 /// How an execution ends.
 #[derive(Debug)]
 pub enum Outcome {
@@ -73,13 +76,17 @@ static SUSPEND: LazyLock<String> = LazyLock::new(|| {
 impl Db {
     /// Gives the instance up: the execution is `waiting`, unless an answer came meanwhile.
     pub async fn suspend(&self, claim: &Claim, suspension: &Suspension<'_>) -> FencedResult<Suspended> {
-        retry(|| async {
+        let suspended = retry(|| async {
             if self.suspend_at_once(claim, suspension).await? {
                 return Ok(Ok(Suspended::Waiting));
             }
             self.try_suspend(claim, suspension).await
         })
-        .await
+        .await?;
+        if suspension.until.is_some_and(|until| until < claim.now().saturating_add(SOON_MS)) {
+            self.bell.ring_for_time();
+        }
+        Ok(suspended)
     }
 
     /// Suspends in one statement what nearly every execution is: one that opens at most one pause, closes none, and has

@@ -42,11 +42,14 @@ impl Db {
         retry(|| async {
             let columns: Columns = sqlx::query_as(
                 "select j.*, p.* from (
-                     select coalesce(array_agg(op order by seq), '{}') as ops,
-                            coalesce(array_agg(ask order by seq), '{}') as asks,
-                            coalesce(array_agg(answer order by seq), '{}') as answers,
-                            coalesce(array_agg(at_ms order by seq), '{}') as times
-                     from journal_entry where tenant_id = $1 and execution_id = $2
+                     select coalesce(array_agg(op), '{}') as ops,
+                            coalesce(array_agg(ask), '{}') as asks,
+                            coalesce(array_agg(answer), '{}') as answers,
+                            coalesce(array_agg(at_ms), '{}') as times
+                     from (
+                         select op, ask, answer, at_ms from journal_entry
+                         where tenant_id = $1 and execution_id = $2 order by seq
+                     ) entry
                  ) j cross join (
                      select coalesce(array_agg(approval_request_id), '{}') as names,
                             coalesce(array_agg(decision), '{}') as decisions,

@@ -500,10 +500,14 @@ fn waits_only_for_calls(open: &BTreeMap<u64, (OpenAsk, Wait)>) -> bool {
 
 /// Plans a pause. A form's schema may take a tenth of a second to read, in which nobody else should have to wait.
 async fn plan(open: &OpenAsk, id: String) -> Result<NewPause, PauseError> {
-    let open = open.clone();
-    let planned = tokio::task::spawn_blocking(move || {
+    let plan = move |open: &OpenAsk| {
         let Ask::Pause(request) = &*open.ask else { unreachable!("only a pause is planned") };
         pause::plan(open.op, &id, request, open.asked_at)
-    });
+    };
+    if matches!(&*open.ask, Ask::Pause(request) if request.response_schema.is_none()) {
+        return plan(open);
+    }
+    let open = open.clone();
+    let planned = tokio::task::spawn_blocking(move || plan(&open));
     planned.await.unwrap_or_else(|_| Err(PauseError::InvalidRequest("the request could not be worked on".into())))
 }
