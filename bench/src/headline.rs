@@ -181,7 +181,12 @@ async fn idle(scale: &Scale, here: &mut Subject, table: &mut Table) {
     // Its own first look counts as one.
     let asked = (self::queries(&here.database).await - queries - 1.0) / scale.idle.as_secs_f64();
     table.alone(&format!("{paused} paused: idle host"), "% of a core", 100.0 * used, Goal::AtMost(0.5));
-    table.alone(&format!("{paused} paused: idle host"), "queries/s", asked, Goal::AtMost(5.0));
+    table.alone(
+        &format!("{paused} paused: idle host"),
+        "transactions/s, Postgres' own among them",
+        asked,
+        Goal::AtMost(5.0),
+    );
 }
 
 /// How many transactions there have been: a statement of a host is one as a rule.
