@@ -12,6 +12,7 @@
 //! whether it has already happened.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -31,6 +32,7 @@ pub mod embedded;
 pub mod endpoints;
 pub mod entries;
 pub mod executions;
+pub mod handover;
 pub mod keys;
 pub mod limits;
 pub mod logs;
@@ -47,7 +49,10 @@ pub mod times;
 pub mod usage;
 pub mod votes;
 
+use crate::trust::Trusted;
+use agents::Version;
 use bell::Bell;
+use handover::Handover;
 use session::{Session, Sessions, Tx};
 
 /// How many connections one host holds at the most: for the rows of one tenant each, and for those of all.
@@ -129,6 +134,9 @@ pub struct Db {
     host: PgPool,
     host_relaxed: PgPool,
     bell: Bell,
+    handover: Handover,
+    /// The active versions of agents, by tenant and name.
+    active: Trusted<(String, String), Arc<Version>>,
     sets: limits::Sets,
 }
 
@@ -173,6 +181,8 @@ impl Db {
             sessions: Sessions::new(tenants, CONNECTIONS_MAX),
             host,
             host_relaxed,
+            handover: Handover::default(),
+            active: Trusted::new(),
             sets: limits::Sets::new(),
         })
     }

@@ -1,6 +1,7 @@
 //! The API: clients write rows here, workers act on them. Knows nothing of the worker: they meet in Postgres.
 
 use std::future::ready;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,12 +17,14 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::db::Db;
+use crate::db::secrets::Signing;
 use crate::dialer::Dialer;
 use crate::guest::Cache;
 use crate::link::Links;
 use crate::master_key::MasterKeys;
 use crate::rate::Rates;
 use crate::strangers::Strangers;
+use crate::trust::Trusted;
 use crate::web;
 
 mod access;
@@ -36,6 +39,7 @@ mod error;
 mod events;
 mod executions;
 mod extract;
+mod functions;
 mod groups;
 mod health;
 mod journal;
@@ -60,6 +64,7 @@ use auth::GoodKeys;
 pub use auth::new_key;
 use document::Document;
 use error::Error;
+use functions::Functions;
 use key_uses::KeyUses;
 pub use keys::NAME_BYTES_MAX as KEY_NAME_BYTES_MAX;
 pub use listen::{Door, Tls};
@@ -83,6 +88,9 @@ pub struct App {
     master_keys: MasterKeys,
     links: Links,
     good_keys: GoodKeys,
+    /// What webhooks may be signed with, by tenant.
+    signing: Trusted<String, Arc<[Signing]>>,
+    functions: Functions,
     key_uses: KeyUses,
     /// Requests and starts of each tenant, on this host.
     requests: Rates,
@@ -124,6 +132,8 @@ impl App {
             master_keys,
             links,
             good_keys: GoodKeys::new(),
+            signing: Trusted::new(),
+            functions: Functions::new(),
             key_uses: KeyUses::default(),
             requests: Rates::default(),
             starts: counted.starts,

@@ -36,6 +36,7 @@ pub mod cli; // the command line
 mod crash; // where a test may have the host die
 mod metrics; // what a host counts
 mod tally; // how many of something each tenant has
+mod trust; // what was looked up just now
 mod rate; // how often something may happen in a second
 mod random; // random bytes from the operating system
 

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::db::Db;
 use crate::db::claims::Claim;
-use crate::db::{self, Db};
+use crate::db::recall::Recalled;
 use crate::effects::ai::Models;
 use crate::guest::Cache;
 use crate::link::Links;
@@ -17,8 +18,10 @@ use crate::metrics;
 use crate::rate::Rates;
 
 mod attempt;
+mod counter;
 mod live;
 mod queue;
+mod record;
 mod room;
 mod share;
 mod slots;
@@ -27,6 +30,7 @@ mod wait;
 pub use room::Room;
 
 use attempt::{End, Error};
+use counter::Counter;
 use queue::{Look, POLL, Queue};
 use slots::Slots;
 
@@ -69,6 +73,8 @@ impl Worker {
     pub async fn run(self, stop: CancellationToken) {
         let (mut queue, slots) = (Queue::default(), Slots::new(self.concurrency));
         let (attempts, room) = (TaskTracker::new(), self.room.clone());
+        let counter = Counter::new(self.clone(), slots.clone(), attempts.clone(), stop.clone());
+        self.db.hand_over_to(Some(Arc::new(counter.clone())));
         let watching = tokio::spawn(async move { room.watch().await });
         let mut bell = self.db.bell().listen_for_due();
         let mut rescued = Instant::now();
@@ -77,10 +83,15 @@ impl Worker {
                 rescued = Instant::now();
                 self.rescue().await;
             }
-            let look = self.look(&mut queue, &slots, &attempts, &stop).await.unwrap_or_else(|error| {
+            let mut look = queue.look(&self, &slots).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "no executions could be claimed; trying again");
                 Look { wait: POLL, ..Look::default() }
             });
+            for claim in std::mem::take(&mut look.claims) {
+                let slot = slots.take(&claim.tenant);
+                counter.drive(claim, None, slot);
+            }
+            counter.is_behind(look.is_left || look.wait.is_zero());
             let rung = async {
                 if look.is_left && !look.wait.is_zero() {
                     tokio::time::sleep(PACE).await;
@@ -93,6 +104,7 @@ impl Worker {
                 () = stop.cancelled() => {}
             }
         }
+        self.db.hand_over_to(None);
         attempts.close();
         attempts.wait().await;
         watching.abort();
@@ -109,35 +121,15 @@ impl Worker {
         }
     }
 
-    /// Claims what there is room for, has it driven, and says how long to wait before the next look.
-    async fn look(
-        &self,
-        queue: &mut Queue,
-        slots: &Slots,
-        attempts: &TaskTracker,
-        stop: &CancellationToken,
-    ) -> db::Result<Look> {
-        let mut look = queue.look(self, slots).await?;
-        for claim in std::mem::take(&mut look.claims) {
-            crate::crash::point("after_claim");
-            let (worker, stop, slot) = (self.clone(), stop.clone(), slots.take(&claim.tenant));
-            attempts.spawn(async move {
-                worker.attempt(claim, &stop).await;
-                drop(slot);
-            });
-        }
-        Ok(look)
-    }
-
     /// Drives one execution, and never lets a failure of its own get lost.
-    async fn attempt(&self, claim: Claim, stop: &CancellationToken) {
+    async fn attempt(&self, claim: Claim, recalled: Option<Recalled>, stop: &CancellationToken) {
         let began = Instant::now();
         if claim.failures >= FAILURES_MAX {
             // Whoever drove it died of it, again and again.
             return self.fail(&claim, &Error::Vanished).await;
         }
         let driven = tokio::select! {
-            driven = attempt::drive(self, &claim) => driven,
+            driven = attempt::drive(self, &claim, recalled) => driven,
             () = self.hold(&claim) => Ok(End::Lost),
             () = stop.cancelled() => return,
         };

@@ -30,7 +30,7 @@ pub(crate) enum KeysCommand {
     },
     /// List the keys, without the keys themselves
     List,
-    /// Make a key stop working, at once
+    /// Make a key stop working, on all hosts within a second
     Revoke {
         /// The id that `keys list` shows
         #[arg(value_name = "KEY_ID")]
@@ -52,7 +52,7 @@ pub(crate) enum SecretsCommand {
     },
     /// List the secrets, without the secrets themselves
     List,
-    /// Make a secret stop working, at once
+    /// Make a secret stop working, on all hosts within a second
     Revoke {
         /// The id that `secrets list` shows
         #[arg(value_name = "SECRET_ID")]

@@ -1,5 +1,7 @@
 //! Uploaded components, and the agents that they are versions of.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::limits::Terms;
@@ -105,8 +107,24 @@ impl Db {
         let details = details([("digest", format!("sha256:{}", hex(&new.digest)).into()), ("version", version.into())]);
         audit::write(&mut tx, new.tenant, &new.actor, Action::AgentDeployed, new.agent, &details).await?;
         tx.commit().await?;
+        self.active.forget();
         let version = self.find_version(new.tenant, new.agent, Some(version)).await?.ok_or(sqlx::Error::RowNotFound)?;
         Ok(Deployed::Created(version))
+    }
+
+    /// The version that executions of an agent start on, as it was a moment ago: `trust::TRUST` says how long. Whoever starts
+    /// one has it checked by the statement that does.
+    pub async fn active_version(&self, tenant: &str, agent: &str) -> Result<Option<Arc<Version>>> {
+        let key = (tenant.to_owned(), agent.to_owned());
+        if let Some(version) = self.active.get(&key) {
+            return Ok(Some(version));
+        }
+        let asked = self.active.ask();
+        let version = self.find_version(tenant, agent, None).await?.map(Arc::new);
+        if let Some(version) = &version {
+            self.active.put(asked, key, version.clone());
+        }
+        Ok(version)
     }
 
     /// A version of an agent; the active one if none is named.
@@ -193,6 +211,7 @@ impl Db {
         let details = details([("before", active.into()), ("version", version.into())]);
         audit::write(&mut tx, tenant, actor, Action::AgentActivated, agent, &details).await?;
         tx.commit().await?;
+        self.active.forget();
         Ok(true)
     }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::claims::{Claim, Fenced, FencedResult, holds};
-use super::pauses::{NewPause, open_pauses, withdraw_pauses};
+use super::pauses::{NewPause, Pause, open_pauses, withdraw_pauses};
 use super::votes::{self, votes_of};
 use super::{Db, Result, retry};
 use crate::audit::Action;
@@ -16,6 +16,23 @@ pub struct Arrived {
     pub for_whom: ForWhom,
     pub answer: Answer,
     pub at: Millis,
+}
+
+impl Arrived {
+    /// What the execution is told of a pause without votes, if it is decided.
+    pub(super) fn of_decision(pause: &Pause) -> Option<Self> {
+        let pause = pause.clone();
+        let row = ReviewRow {
+            approval_request_id: pause.approval_request_id,
+            decision: pause.decision,
+            feedback: pause.feedback,
+            response: pause.response,
+            reviewer: pause.reviewer,
+            decided_at: pause.decided_at?,
+            has_votes: false,
+        };
+        Some(row.review(vec![]))
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

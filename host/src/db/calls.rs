@@ -1,6 +1,9 @@
 //! Executions that others call into being.
 
+use std::sync::LazyLock;
+
 use super::claims::{Claim, Fenced, FencedResult};
+use super::handover::{self, MADE, NEW_COLUMNS, Terms, bind_offer, unbroken};
 use super::{Db, retry};
 use crate::execution::{Target, child_id};
 use crate::limits::Limits;
@@ -26,63 +29,79 @@ pub enum Called {
     Exists,
     /// All executions below the root together are as many as that may call.
     TooMany,
+    /// Executions of this agent start on another version by now. Nothing was made.
+    Outdated,
 }
 
-/// What both statements below end with: the called execution, from the calling one's row in `held`. What is returned is
-/// whether it was made.
-const MAKE: &str = "made as (
-        insert into execution (tenant_id, execution_id, agent, version, function, input, seed, started_ms, status,
-                               wake_at, parent_id, parent_op, depth, created_by, limit_set_id, root_id)
-        select $1, $4, $5, $6, $7, $8, $9, (extract(epoch from now()) * 1000)::bigint, 'pending', now(), $2, $10,
-               held.depth + 1, 'execution:' || $2, $11, $12
-        from held
-        on conflict do nothing
-        returning 1
-    )
-    select exists (select from made)";
-
 /// A call by the root itself: its row is locked by being counted on.
-const BY_ROOT: &str = "with held as (
-        update execution set children = children + 1
-        where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running' and execution_id = $12
-          and not exists (select from execution c where c.tenant_id = $1 and c.execution_id = $4)
-          and children < coalesce((select (s.limits -> 'children')::bigint from limit_set s
-                                   where s.tenant_id = $1 and s.limit_set_id = execution.limit_set_id), $13)
-        returning depth
-    ), ";
+static BY_ROOT: LazyLock<String> = LazyLock::new(|| {
+    ending(
+        "held as (
+             update execution set children = children + 1
+             where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running' and execution_id = $12
+               and not exists (select from execution c where c.tenant_id = $1 and c.execution_id = $4)
+               and exists (select from agent where tenant_id = $1 and agent = $5 and active_version = $6)
+               and children < coalesce((select (s.limits -> 'children')::bigint from limit_set s
+                                        where s.tenant_id = $1 and s.limit_set_id = execution.limit_set_id), $13)
+             returning depth
+         )",
+    )
+});
 
 /// A call from further down: the root's row is counted on first, then the calling one's is locked. If the claim is lost in
 /// between, the root has counted one too many.
-const BELOW_ROOT: &str = "with counted as (
-        update execution r set children = children + 1
-        where r.tenant_id = $1 and r.execution_id = $12
-          and not exists (select from execution c where c.tenant_id = $1 and c.execution_id = $4)
-          and exists (select from execution e where e.tenant_id = $1 and e.execution_id = $2 and e.claim_token = $3
-                      and e.status = 'running')
-          and r.children < coalesce((select (s.limits -> 'children')::bigint from limit_set s
-                                     where s.tenant_id = $1 and s.limit_set_id = r.limit_set_id), $13)
-        returning 1
-    ), held as (
-        select e.depth from counted, execution e
-        where e.tenant_id = $1 and e.execution_id = $2 and e.claim_token = $3 and e.status = 'running'
-        for no key update of e
-    ), ";
+static BELOW_ROOT: LazyLock<String> = LazyLock::new(|| {
+    ending(
+        "counted as (
+             update execution r set children = children + 1
+             where r.tenant_id = $1 and r.execution_id = $12
+               and not exists (select from execution c where c.tenant_id = $1 and c.execution_id = $4)
+               and exists (select from agent where tenant_id = $1 and agent = $5 and active_version = $6)
+               and exists (select from execution e where e.tenant_id = $1 and e.execution_id = $2 and e.claim_token = $3
+                           and e.status = 'running')
+               and r.children < coalesce((select (s.limits -> 'children')::bigint from limit_set s
+                                          where s.tenant_id = $1 and s.limit_set_id = r.limit_set_id), $13)
+             returning 1
+         ), held as (
+             select e.depth from counted, execution e
+             where e.tenant_id = $1 and e.execution_id = $2 and e.claim_token = $3 and e.status = 'running'
+             for no key update of e
+         )",
+    )
+});
+
+/// What both statements end with: the called execution, from the calling one's row in `held`.
+fn ending(held: &str) -> String {
+    let Terms { bid, new_values, .. } = handover::terms(14);
+    let made = &*MADE;
+    format!(
+        "with {bid}, {held}, made as (
+             insert into execution as e (tenant_id, execution_id, agent, version, function, input, seed, started_ms,
+                                         parent_id, parent_op, depth, created_by, limit_set_id, root_id, {NEW_COLUMNS})
+             select $1, $4, $5, $6, $7, $8, $9, (extract(epoch from now()) * 1000)::bigint, $2, $10, held.depth + 1,
+                    'execution:' || $2, $11, $12, {new_values}
+             from held, bid
+             on conflict do nothing
+             returning {made}
+         )
+         select * from made"
+    )
+}
 
 impl Db {
     /// Creates the execution that ask `op` of the claimed one calls for, unless it exists already or there are too many.
     pub async fn call_execution(&self, claim: &Claim, new: &NewCall<'_>) -> FencedResult<Called> {
-        let called = retry(|| self.try_call(claim, new)).await?;
-        self.bell.ring();
-        Ok(called)
+        retry(|| self.try_call(claim, new)).await
     }
 
     async fn try_call(&self, claim: &Claim, new: &NewCall<'_>) -> FencedResult<Called> {
         let child = child_id(&claim.tenant, &claim.execution, new.op);
-        let (root, start) = match &claim.root {
-            Some(root) => (root, BELOW_ROOT),
-            None => (&claim.execution, BY_ROOT),
+        let (root, text) = match &claim.root {
+            Some(root) => (root, &*BELOW_ROOT),
+            None => (&claim.execution, &*BY_ROOT),
         };
-        let made: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("{start}{MAKE}")))
+        let offer = self.offer(&claim.tenant);
+        let query = sqlx::query(sqlx::AssertSqlSafe(text.as_str()))
             .bind(&claim.tenant)
             .bind(&claim.execution)
             .bind(claim.token)
@@ -96,28 +115,36 @@ impl Db {
             .bind(new.limit_set)
             .bind(root)
             // Of a root that was started before limits were recorded.
-            .bind(i64::try_from(Limits::default().children).unwrap_or(i64::MAX))
-            .fetch_one(&mut *self.of(&claim.tenant).await?)
-            .await?;
-        if made { Ok(Ok(Called::Made)) } else { self.why_not_called(claim, &child).await }
+            .bind(i64::try_from(Limits::default().children).unwrap_or(i64::MAX));
+        let query = bind_offer!(query, offer);
+        let (db, tenant, id) = (self.clone(), claim.tenant.clone(), child.clone());
+        let made = unbroken(async move { db.made(&tenant, &id, query, offer).await }).await?.is_some();
+        if made { Ok(Ok(Called::Made)) } else { self.why_not_called(claim, new, &child).await }
     }
 
-    async fn why_not_called(&self, claim: &Claim, child: &str) -> FencedResult<Called> {
-        let (held, exists): (bool, bool) = sqlx::query_as(
+    async fn why_not_called(&self, claim: &Claim, new: &NewCall<'_>, child: &str) -> FencedResult<Called> {
+        let (held, exists, is_active): (bool, bool, bool) = sqlx::query_as(
             "select exists (select from execution where tenant_id = $1 and execution_id = $2 and claim_token = $3
                             and status = 'running'),
-                    exists (select from execution where tenant_id = $1 and execution_id = $4)",
+                    exists (select from execution where tenant_id = $1 and execution_id = $4),
+                    exists (select from agent where tenant_id = $1 and agent = $5 and active_version = $6)",
         )
         .bind(&claim.tenant)
         .bind(&claim.execution)
         .bind(claim.token)
         .bind(child)
+        .bind(&new.target.agent)
+        .bind(new.version)
         .fetch_one(&mut *self.of(&claim.tenant).await?)
         .await?;
-        Ok(match (held, exists) {
-            (false, _) => Err(Fenced),
-            (true, true) => Ok(Called::Exists),
-            (true, false) => Ok(Called::TooMany),
+        Ok(match (held, exists, is_active) {
+            (false, ..) => Err(Fenced),
+            (_, true, _) => Ok(Called::Exists),
+            (_, _, true) => Ok(Called::TooMany),
+            (_, _, false) => {
+                self.active.forget();
+                Ok(Called::Outdated)
+            }
         })
     }
 }

@@ -49,6 +49,35 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// From a row of `CLAIM_COLUMNS` and `now_ms`, of which we learned just now.
+    pub(super) fn of_row(row: &PgRow, since: Instant) -> Result<Self> {
+        Ok(Self {
+            tenant: row.try_get("tenant_id")?,
+            execution: row.try_get("execution_id")?,
+            token: row.try_get("claim_token")?,
+            agent: row.try_get("agent")?,
+            version: row.try_get("version")?,
+            function: row.try_get("function")?,
+            digest: bytes32(row.try_get("digest")?)?,
+            input: row.try_get("input")?,
+            seed: bytes32(row.try_get("seed")?)?,
+            started: row.try_get::<i64, _>("started_ms")?.unsigned_abs(),
+            depth: row.try_get("depth")?,
+            parent: row.try_get("parent_id")?,
+            root: row.try_get("root_id")?,
+            limit_set: row.try_get("limit_set_id")?,
+            open_pauses: (
+                row.try_get::<Option<i64>, _>("open_pauses")?.unwrap_or(0),
+                row.try_get::<Option<i64>, _>("open_pauses_max")?
+                    .map_or(Quotas::default().open_pauses, i64::unsigned_abs),
+            ),
+            attempts: row.try_get("attempts")?,
+            failures: row.try_get("failures")?,
+            answers: row.try_get("answers")?,
+            clock: (row.try_get::<i64, _>("now_ms")?.unsigned_abs(), since),
+        })
+    }
+
     /// The time by Postgres' clock; at most a round trip late, never early.
     pub fn now(&self) -> Millis {
         let (then, since) = self.clock;
@@ -77,6 +106,14 @@ pub const CLAIM_MAX: usize = 16;
 /// Result of a fenced write.
 pub type FencedResult<T> = Result<Result<T, Fenced>>;
 
+/// What a claim has of the execution's row `e`.
+pub(super) const CLAIM_COLUMNS: &str = "e.tenant_id, e.execution_id, e.claim_token, e.agent, e.version, e.function, \
+    (select v.digest from agent_version v \
+     where v.tenant_id = e.tenant_id and v.agent = e.agent and v.version = e.version) as digest, \
+    e.input, e.seed, e.started_ms, e.depth, e.parent_id, e.root_id, e.limit_set_id, e.attempts, e.failures, e.answers, \
+    (select u.open_pauses from tenant_usage u where u.tenant_id = e.tenant_id) as open_pauses, \
+    (select (t.limits -> 'open_pauses')::bigint from tenant t where t.tenant_id = e.tenant_id) as open_pauses_max";
+
 /// Claims what `due` has found, if its tenant may: `$1` is the worker, `$2` the lease in seconds.
 fn claim_due(due: &str, may: &str) -> String {
     format!(
@@ -87,14 +124,7 @@ fn claim_due(due: &str, may: &str) -> String {
              from due
              where e.tenant_id = due.tenant_id and e.execution_id = due.execution_id
                and (select t.suspended_at is null and {may} from tenant t where t.tenant_id = e.tenant_id)
-             returning e.tenant_id, e.execution_id, e.claim_token, e.agent, e.version, e.function,
-                       (select v.digest from agent_version v
-                        where v.tenant_id = e.tenant_id and v.agent = e.agent and v.version = e.version) as digest,
-                       e.input, e.seed, e.started_ms, e.depth, e.parent_id, e.root_id, e.limit_set_id, e.attempts,
-                       e.failures, e.answers,
-                       (select u.open_pauses from tenant_usage u where u.tenant_id = e.tenant_id) as open_pauses,
-                       (select (t.limits -> 'open_pauses')::bigint from tenant t where t.tenant_id = e.tenant_id)
-                       as open_pauses_max
+             returning {CLAIM_COLUMNS}
          )
          select claimed.*, found.count as found, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms,
                 (select extract(epoch from min(wake_at) - clock_timestamp())::float8 from execution
@@ -189,15 +219,19 @@ impl Db {
     /// Gives one execution back that this worker drives no longer, if the claim still stands: its tenant is suspended, or
     /// there is no room for it. No fault of anybody's.
     pub async fn hand_back(&self, claim: &Claim) -> Result<()> {
+        self.hand_back_of(&claim.tenant, &claim.execution, claim.token).await
+    }
+
+    pub(super) async fn hand_back_of(&self, tenant: &str, execution: &str, token: Uuid) -> Result<()> {
         sqlx::query(
             "update execution
              set status = 'pending', wake_at = now(), claim_token = null, lease_until = null
              where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'",
         )
-        .bind(&claim.tenant)
-        .bind(&claim.execution)
-        .bind(claim.token)
-        .execute(&mut *self.of(&claim.tenant).await?)
+        .bind(tenant)
+        .bind(execution)
+        .bind(token)
+        .execute(&mut *self.of(tenant).await?)
         .await?;
         Ok(())
     }
@@ -264,32 +298,9 @@ fn claimed(rows: &[PgRow]) -> Result<Claimed> {
         let next_due: Option<f64> = row.try_get("next_due")?;
         claimed.next_due = next_due.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
         // One row says that there was nothing to claim.
-        let Some(tenant) = row.try_get("tenant_id")? else { continue };
-        claimed.claims.push(Claim {
-            tenant,
-            execution: row.try_get("execution_id")?,
-            token: row.try_get("claim_token")?,
-            agent: row.try_get("agent")?,
-            version: row.try_get("version")?,
-            function: row.try_get("function")?,
-            digest: bytes32(row.try_get("digest")?)?,
-            input: row.try_get("input")?,
-            seed: bytes32(row.try_get("seed")?)?,
-            started: row.try_get::<i64, _>("started_ms")?.unsigned_abs(),
-            depth: row.try_get("depth")?,
-            parent: row.try_get("parent_id")?,
-            root: row.try_get("root_id")?,
-            limit_set: row.try_get("limit_set_id")?,
-            open_pauses: (
-                row.try_get::<Option<i64>, _>("open_pauses")?.unwrap_or(0),
-                row.try_get::<Option<i64>, _>("open_pauses_max")?
-                    .map_or(Quotas::default().open_pauses, i64::unsigned_abs),
-            ),
-            attempts: row.try_get("attempts")?,
-            failures: row.try_get("failures")?,
-            answers: row.try_get("answers")?,
-            clock: (row.try_get::<i64, _>("now_ms")?.unsigned_abs(), since),
-        });
+        if row.try_get::<Option<&str>, _>("tenant_id")?.is_some() {
+            claimed.claims.push(Claim::of_row(row, since)?);
+        }
     }
     Ok(claimed)
 }

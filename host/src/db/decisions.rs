@@ -1,11 +1,19 @@
 //! Decisions: the first one wins, whatever else happens at the same moment.
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use std::sync::LazyLock;
+use std::time::Instant;
 
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow as _, PgConnection, Row as _};
+
+use super::answers::Arrived;
 use super::asked::NotAsked;
+use super::claims::Claim;
 use super::executions::wake;
+use super::handover::{self, CLAIMED, ENTRIES_MAX, Offer, Terms, bind_offer, unbroken};
 use super::pauses::{Pause, check, find};
+use super::recall;
 use super::session::Tx;
 use super::votes::{Ballot, Vote, Voted, cast};
 use super::{Db, Result, audit, retry};
@@ -44,6 +52,63 @@ pub struct Delivery<'a> {
     pub body_sha256: &'a [u8],
 }
 
+/// A decision that was taken at once.
+struct Accepted {
+    pause: Pause,
+    /// Whether this host drives the execution already.
+    is_handed_over: bool,
+}
+
+/// Decides a pause at once: see `Db::decide_at_once`.
+///
+/// What was recalled is what there was when the statement began. It is given on if nobody has driven the execution since
+/// then, nor brought it an answer, while this statement waited for the row.
+static DECIDE: LazyLock<String> = LazyLock::new(|| {
+    let Terms { bid, worker, lease_until, .. } = handover::terms(17);
+    let recall = recall::columns("woken.is_recalled");
+    let claimed = &*CLAIMED;
+    format!(
+        "with {bid}, woken as (
+             update execution e
+             set answers = answers + 1,
+                 status = case when status <> 'waiting' then status when token is null then 'pending' else 'running' end,
+                 wake_at = case when status <> 'waiting' then wake_at when token is null then now() end,
+                 claim_token = case when status = 'waiting' and token is not null then token else claim_token end,
+                 worker = case when status = 'waiting' and token is not null then {worker} else worker end,
+                 lease_until = case when status = 'waiting' and token is not null then {lease_until} else lease_until end,
+                 attempts = attempts + (status = 'waiting' and token is not null)::int
+             from bid
+             where tenant_id = $1 and execution_id = $2 and finished_at is null
+               and exists (select from pause p
+                           where p.tenant_id = $1 and p.execution_id = $2 and p.approval_request_id = $3
+                             and p.status = 'open' and p.is_plain and $4 = any(p.choices)
+                             and (p.expires_at is null or p.expires_at > clock_timestamp()))
+               and not exists (select from webhook_delivery where tenant_id = $1 and webhook_id = $9)
+             returning {claimed}, token is not null and claim_token = token as is_claimed,
+                       token is not null and claim_token = token and next_seq <= {ENTRIES_MAX}
+                       and (select old.answers + 1 = e.answers and old.attempts + 1 = e.attempts from execution old
+                            where old.tenant_id = $1 and old.execution_id = $2) as is_recalled
+         ), decided as (
+             update pause p
+             set status = 'decided', decision = $4, feedback = $5, response = $6, reviewer = $7, via = $8,
+                 decided_at = clock_timestamp(), claimed = $16
+             from woken
+             where p.tenant_id = $1 and p.execution_id = $2 and p.approval_request_id = $3
+               and p.status = 'open' and p.is_plain and $4 = any(p.choices)
+               and (p.expires_at is null or p.expires_at > clock_timestamp())
+             returning p.*, true as is_decided
+         ), delivered as (
+             insert into webhook_delivery (tenant_id, webhook_id, body_sha256, execution_id, approval_request_id)
+             select $1, $9, $10, $2, $3 from decided where $9 is not null
+         ), noted as (
+             insert into audit_unsealed (tenant_id, actor, actor_name, source, action, subject, details)
+             select $1, $11, $12, $13, $14, $2 || ':' || $3, $15 from decided
+         )
+         select decided.*, recalled.*, woken.*, coalesce(decided.is_decided, false) as is_decided
+         from woken left join decided on true cross join lateral ({recall}) recalled"
+    )
+});
+
 /// What became of a decision.
 #[derive(Debug)]
 pub enum Decided {
@@ -75,7 +140,7 @@ impl Db {
     /// Once this returns `Accepted`, the decision survives any crash, and the execution that waits for it is claimable.
     pub async fn decide(&self, new: &NewDecision<'_>) -> Result<Decided> {
         let mut in_doubt = false;
-        let decided = retry(|| {
+        retry(|| {
             let again = std::mem::replace(&mut in_doubt, true);
             async move {
                 let decided = self.try_decide(new).await?;
@@ -91,79 +156,86 @@ impl Db {
                 })
             }
         })
-        .await?;
+        .await
+    }
+
+    async fn try_decide(&self, new: &NewDecision<'_>) -> Result<Decided> {
+        if let Some(Accepted { pause, is_handed_over }) = self.decide_at_once(new).await? {
+            if is_handed_over {
+                self.bell.ring_for_news()
+            } else {
+                self.bell.ring()
+            }
+            return Ok(Decided::Accepted(pause));
+        }
+        let decided = self.decide_step_by_step(new).await?;
         if matches!(decided, Decided::Accepted(_) | Decided::Recorded(_)) {
             self.bell.ring();
         }
         Ok(decided)
     }
 
-    async fn try_decide(&self, new: &NewDecision<'_>) -> Result<Decided> {
-        if let Some(pause) = self.decide_at_once(new).await? {
-            return Ok(Decided::Accepted(pause));
-        }
-        self.decide_step_by_step(new).await
+    /// Decides, in one statement, an open pause without form and policy whose choices hold the decision, and hands the
+    /// execution over if it waits and this host's worker has a place for it. None if it is another case, or somebody else
+    /// decided it at the same moment.
+    async fn decide_at_once(&self, new: &NewDecision<'_>) -> Result<Option<Accepted>> {
+        let offer = self.offer(new.tenant);
+        let query = sqlx::query(sqlx::AssertSqlSafe(DECIDE.as_str()))
+            .bind(new.tenant)
+            .bind(new.execution)
+            .bind(new.approval_request_id)
+            .bind(new.decision)
+            .bind(new.feedback)
+            .bind(new.response)
+            .bind(new.reviewer)
+            .bind(new.via)
+            .bind(new.delivery.map(|delivery| delivery.webhook_id))
+            .bind(new.delivery.map(|delivery| delivery.body_sha256))
+            .bind(new.actor.who.to_string())
+            .bind(new.actor.name)
+            .bind(new.actor.source())
+            .bind(Action::PauseDecided.as_str())
+            .bind(log::decision(new.decision, false, &new.actor))
+            .bind(new.claimed);
+        let query = bind_offer!(query, offer);
+        let (db, tenant, execution) = (self.clone(), new.tenant.to_owned(), new.execution.to_owned());
+        unbroken(async move {
+            crash::point("before_decide_commit");
+            let row = query.fetch_optional(&mut *db.of(&tenant).await?).await;
+            crash::point("after_decide_commit");
+            match row {
+                Ok(Some(row)) => db.accepted(&row, offer).await,
+                Ok(None) => Ok(None),
+                // The same webhook-id came twice at the same moment; all of this statement is undone.
+                Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(None),
+                Err(error) => {
+                    offer.withdraw(&db, &tenant, &execution);
+                    Err(error.into())
+                }
+            }
+        })
+        .await
     }
 
-    /// Decides, in one statement, an open pause without form and policy whose choices hold the decision. None if it is
-    /// another case, or somebody else decided it at the same moment.
-    async fn decide_at_once(&self, new: &NewDecision<'_>) -> Result<Option<Pause>> {
-        crash::point("before_decide_commit");
-        let decided = sqlx::query_as(
-            "with woken as (
-                 update execution
-                 set answers = answers + 1,
-                     status = case status when 'waiting' then 'pending' else status end,
-                     wake_at = case status when 'waiting' then now() else wake_at end
-                 where tenant_id = $1 and execution_id = $2 and finished_at is null
-                   and exists (select from pause p
-                               where p.tenant_id = $1 and p.execution_id = $2 and p.approval_request_id = $3
-                                 and p.status = 'open' and p.is_plain and $4 = any(p.choices)
-                                 and (p.expires_at is null or p.expires_at > clock_timestamp()))
-                   and not exists (select from webhook_delivery where tenant_id = $1 and webhook_id = $9)
-                 returning agent, function
-             ), decided as (
-                 update pause p
-                 set status = 'decided', decision = $4, feedback = $5, response = $6, reviewer = $7, via = $8,
-                     decided_at = clock_timestamp(), claimed = $16
-                 from woken
-                 where p.tenant_id = $1 and p.execution_id = $2 and p.approval_request_id = $3
-                   and p.status = 'open' and p.is_plain and $4 = any(p.choices)
-                   and (p.expires_at is null or p.expires_at > clock_timestamp())
-                 returning p.*, woken.agent, woken.function
-             ), delivered as (
-                 insert into webhook_delivery (tenant_id, webhook_id, body_sha256, execution_id, approval_request_id)
-                 select $1, $9, $10, $2, $3 from decided where $9 is not null
-             ), noted as (
-                 insert into audit_unsealed (tenant_id, actor, actor_name, source, action, subject, details)
-                 select $1, $11, $12, $13, $14, $2 || ':' || $3, $15 from decided
-             )
-             select * from decided",
-        )
-        .bind(new.tenant)
-        .bind(new.execution)
-        .bind(new.approval_request_id)
-        .bind(new.decision)
-        .bind(new.feedback)
-        .bind(new.response)
-        .bind(new.reviewer)
-        .bind(new.via)
-        .bind(new.delivery.map(|delivery| delivery.webhook_id))
-        .bind(new.delivery.map(|delivery| delivery.body_sha256))
-        .bind(new.actor.who.to_string())
-        .bind(new.actor.name)
-        .bind(new.actor.source())
-        .bind(Action::PauseDecided.as_str())
-        .bind(log::decision(new.decision, false, &new.actor))
-        .bind(new.claimed)
-        .fetch_optional(&mut *self.of(new.tenant).await?)
-        .await;
-        crash::point("after_decide_commit");
-        match decided {
-            // The same webhook-id came twice at the same moment; all of this statement is undone.
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(None),
-            decided => Ok(decided?),
-        }
+    /// What a row of `DECIDE` says; and hands the execution over, if that has claimed it.
+    async fn accepted(&self, row: &PgRow, offer: Offer) -> Result<Option<Accepted>> {
+        let is_decided: bool = row.try_get("is_decided")?;
+        let pause = is_decided.then(|| Pause::from_row(row)).transpose()?;
+        let is_handed_over = if row.try_get("is_claimed")? {
+            let claim = Claim::of_row(row, Instant::now())?;
+            let recalled = if row.try_get("is_recalled")? {
+                let mut recalled = self.recalled(&claim, recall::Columns::from_row(row)?).await?;
+                // The statement has read what there was before it.
+                recalled.unread.extend(pause.as_ref().and_then(Arrived::of_decision));
+                Some(recalled)
+            } else {
+                None
+            };
+            offer.hand_over(claim, recalled)
+        } else {
+            false
+        };
+        Ok(pause.map(|pause| Accepted { pause, is_handed_over }))
     }
 
     async fn decide_step_by_step(&self, new: &NewDecision<'_>) -> Result<Decided> {

@@ -1,8 +1,15 @@
 //! Executions as clients and parents see them: start, look, cancel.
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use std::sync::LazyLock;
+use std::time::Instant;
 
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, Row as _};
+
+use super::claims::Claim;
+use super::handover::{self, MADE, NEW_COLUMNS, Offer, Terms, bind_offer, unbroken};
 use super::{Db, Error, Page, Result, audit, page_of, retry};
 use crate::audit::{Action, Actor, details};
 use crate::execution::{Status, Target};
@@ -76,6 +83,8 @@ pub enum Started {
     Found(String),
     /// The key was used for another request.
     KeyReused,
+    /// Executions of this agent start on another version by now. Nothing was started.
+    Outdated,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -85,6 +94,27 @@ pub enum Cancelled {
     AlreadyFinished,
     NotFound,
 }
+
+/// Makes an execution, unless it was made before.
+static START: LazyLock<String> = LazyLock::new(|| {
+    let Terms { bid, new_values, .. } = handover::terms(16);
+    let made = &*MADE;
+    format!(
+        "with {bid}, made as (
+             insert into execution as e (tenant_id, execution_id, agent, version, function, input, seed, started_ms,
+                                         idempotency_key, request_sha256, created_by, limit_set_id, {NEW_COLUMNS})
+             select $1, $2, $3, $4, $5, $6, $7, (extract(epoch from now()) * 1000)::bigint, $8, $9, $10, $15, {new_values}
+             from bid
+             where exists (select from agent where tenant_id = $1 and agent = $3 and active_version = $4)
+             on conflict do nothing
+             returning {made}
+         ), noted as (
+             insert into audit_unsealed (tenant_id, actor, actor_name, source, action, subject, details)
+             select $1, $10, $11, $12, $13, $2, $14 from made
+         )
+         select * from made"
+    )
+});
 
 /// Which executions a list shows.
 #[derive(Debug, Default)]
@@ -98,51 +128,72 @@ pub struct Filter<'a> {
 impl Db {
     /// Starts an execution. Once this returns `Created`, it survives any crash and some worker will drive it.
     pub async fn start_execution(&self, new: &NewExecution<'_>) -> Result<Started> {
-        let started = retry(|| self.try_start(new)).await?;
-        self.bell.ring();
-        Ok(started)
+        retry(|| self.try_start(new)).await
     }
 
     async fn try_start(&self, new: &NewExecution<'_>) -> Result<Started> {
-        let made = sqlx::query_as(
-            "with made as (
-                 insert into execution (tenant_id, execution_id, agent, version, function, input, seed, started_ms,
-                                        status, wake_at, idempotency_key, request_sha256, created_by, limit_set_id)
-                 values ($1, $2, $3, $4, $5, $6, $7, (extract(epoch from now()) * 1000)::bigint, 'pending', now(), $8,
-                         $9, $10, $15)
-                 on conflict do nothing
-                 returning created_at, started_ms
-             ), noted as (
-                 insert into audit_unsealed (tenant_id, actor, actor_name, source, action, subject, details)
-                 select $1, $10, $11, $12, $13, $2, $14 from made
-             )
-             select created_at, started_ms from made",
-        )
-        .bind(new.tenant)
-        .bind(new.id)
-        .bind(&new.target.agent)
-        .bind(new.version)
-        .bind(&new.target.function)
-        .bind(new.input)
-        .bind(&new.seed[..])
-        .bind(new.idempotency.map(|same| same.key))
-        .bind(new.idempotency.map(|same| same.request_sha256))
-        .bind(new.actor.who.to_string())
-        .bind(new.actor.name)
-        .bind(new.actor.source())
-        .bind(Action::ExecutionStarted.as_str())
-        .bind(details([("target", new.target.to_string().into()), ("version", new.version.into())]))
-        .bind(new.limit_set)
-        .fetch_optional(&mut *self.of(new.tenant).await?)
-        .await?;
-        let Some(same) = new.idempotency else { return Ok(Started::Created(made)) };
+        let offer = self.offer(new.tenant);
+        let query = sqlx::query(sqlx::AssertSqlSafe(START.as_str()))
+            .bind(new.tenant)
+            .bind(new.id)
+            .bind(&new.target.agent)
+            .bind(new.version)
+            .bind(&new.target.function)
+            .bind(new.input)
+            .bind(&new.seed[..])
+            .bind(new.idempotency.map(|same| same.key))
+            .bind(new.idempotency.map(|same| same.request_sha256))
+            .bind(new.actor.who.to_string())
+            .bind(new.actor.name)
+            .bind(new.actor.source())
+            .bind(Action::ExecutionStarted.as_str())
+            .bind(details([("target", new.target.to_string().into()), ("version", new.version.into())]))
+            .bind(new.limit_set);
+        let query = bind_offer!(query, offer);
+        let (db, tenant, id) = (self.clone(), new.tenant.to_owned(), new.id.to_owned());
+        let made = unbroken(async move { db.made(&tenant, &id, query, offer).await }).await?;
         if made.is_some() {
             return Ok(Started::Created(made));
         }
-        Ok(match self.find_started(new.tenant, &same).await?.ok_or(sqlx::Error::RowNotFound)? {
-            Started::Found(id) if id == new.id => Started::Created(None),
-            found => found,
+        let before = match &new.idempotency {
+            Some(same) => self.find_started(new.tenant, same).await?,
+            None => self.find_execution(new.tenant, new.id).await?.map(|made| Started::Found(made.execution_id)),
+        };
+        Ok(match before {
+            Some(Started::Found(id)) if id == new.id => Started::Created(None),
+            Some(before) => before,
+            None => {
+                self.active.forget();
+                Started::Outdated
+            }
         })
+    }
+
+    /// Makes an execution by a statement that says when it was made and may have claimed it; then it is handed over. None
+    /// if there was one.
+    pub(super) async fn made(
+        &self,
+        tenant: &str,
+        id: &str,
+        query: Query<'static, Postgres, PgArguments>,
+        offer: Offer,
+    ) -> Result<Option<(DateTime<Utc>, i64)>> {
+        let row = match query.fetch_optional(&mut *self.of(tenant).await?).await {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                offer.withdraw(self, tenant, id);
+                return Err(error.into());
+            }
+        };
+        let made = (row.try_get("created_at")?, row.try_get("started_ms")?);
+        let is_handed_over = row.try_get("is_claimed")? && offer.hand_over(Claim::of_row(&row, Instant::now())?, None);
+        if is_handed_over {
+            self.bell.ring_for_news()
+        } else {
+            self.bell.ring()
+        }
+        Ok(Some(made))
     }
 
     /// The execution that a start with this `Idempotency-Key` has made, if one has.

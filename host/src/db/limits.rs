@@ -152,6 +152,7 @@ impl Db {
             audit::write(&mut tx, tenant, actor, Action::TenantLimitsChanged, tenant, &details).await?;
         }
         tx.commit().await?;
+        self.active.forget();
         Ok(true)
     }
 
@@ -179,6 +180,7 @@ impl Db {
             audit::write(&mut tx, tenant, actor, Action::AgentLimitsChanged, agent, &details).await?;
         }
         tx.commit().await?;
+        self.active.forget();
         Ok(true)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use sqlx::PgConnection;
 
 use super::claims::{Claim, Fenced, FencedResult};
+use super::entries::{NewEntries, bind_entries, write_entries};
 use super::executions::{cancel_tree, close_pauses, timestamp, unreadable, wake};
 use super::pauses::{NEW_COLUMNS, NewPause, bind_new, new_parameters, open_pauses, withdraw_pauses};
 use super::{Db, Result, retry};
@@ -25,6 +26,8 @@ pub enum Outcome {
 /// What an execution that suspends waits for, and what it leaves behind.
 #[derive(Debug, Default)]
 pub struct Suspension<'a> {
+    /// What it was told and is not yet in its journal.
+    pub told: NewEntries<'a>,
     /// Pauses that are not yet open.
     pub open: &'a [NewPause],
     /// `approval_request_id`s of the pauses that it waits for, `open` included.
@@ -58,18 +61,25 @@ pub enum Suspended {
 static SUSPEND: LazyLock<String> = LazyLock::new(|| {
     format!(
         "with held as (
-             update execution set status = 'waiting', wake_at = $4, failures = 0
+             update execution
+             set status = 'waiting', wake_at = $4, failures = 0, next_seq = next_seq + cardinality($8),
+                 journal_bytes = journal_bytes + $12
              where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
-               and answers = $5
+               and answers = $5 and (cardinality($8) = 0 or next_seq = $7)
                and not exists (select from pause
                                where tenant_id = $1 and execution_id = $2 and approval_request_id = $6)
              returning 1
          ), opened as (
              insert into pause (tenant_id, execution_id, approval_request_id, status, {NEW_COLUMNS})
              select $1, $2, $6, 'open', {} from held where $6 is not null
+         ), told as (
+             insert into journal_entry (tenant_id, execution_id, seq, op, ask, answer, at_ms)
+             select $1, $2, $7 + place::int - 1, op, ask, answer, at_ms
+             from held cross join unnest($8::bigint[], $9::text[], $10::text[], $11::bigint[]) with ordinality
+                  as entry (op, ask, answer, at_ms, place)
          )
          select exists (select from held)",
-        new_parameters(7)
+        new_parameters(13)
     )
 });
 
@@ -99,7 +109,7 @@ impl Db {
         if suspension.open.len() > 1 || !suspension.closed_pauses.is_empty() || !suspension.closed_calls.is_empty() {
             return Ok(false);
         }
-        let pause = suspension.open.first();
+        let (pause, told) = (suspension.open.first(), suspension.told.columns()?);
         let query = sqlx::query_scalar(sqlx::AssertSqlSafe(SUSPEND.as_str()))
             .bind(&claim.tenant)
             .bind(&claim.execution)
@@ -107,26 +117,33 @@ impl Db {
             .bind(suspension.until.map(timestamp))
             .bind(claim.answers)
             .bind(pause.map(|pause| &pause.approval_request_id));
+        let query = bind_entries!(query, told);
         Ok(bind_new!(query, pause).fetch_one(&mut *self.relaxed_of(&claim.tenant).await?).await?)
     }
 
     /// Suspends step by step: takes the row lock first and looks then.
     async fn try_suspend(&self, claim: &Claim, suspension: &Suspension<'_>) -> FencedResult<Suspended> {
+        let told = suspension.told.columns()?;
         let mut tx = self.begin(&claim.tenant).await?;
         let held = sqlx::query(
-            "update execution set status = 'waiting', wake_at = $4, failures = 0
+            "update execution
+             set status = 'waiting', wake_at = $4, failures = 0, next_seq = next_seq + $5,
+                 journal_bytes = journal_bytes + $6
              where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'",
         )
         .bind(&claim.tenant)
         .bind(&claim.execution)
         .bind(claim.token)
         .bind(suspension.until.map(timestamp))
+        .bind(told.count())
+        .bind(told.bytes)
         .execute(&mut *tx)
         .await?;
         if held.rows_affected() == 0 {
             drop(tx);
             return self.is_suspended(claim).await;
         }
+        write_entries(&mut tx, claim, &told).await?;
         open_pauses(&mut tx, claim, suspension.open).await?;
         withdraw_pauses(&mut tx, claim, suspension.closed_pauses).await?;
         if !suspension.closed_calls.is_empty() {
@@ -161,10 +178,10 @@ impl Db {
         Ok(if ours { Ok(Suspended::Waiting) } else { Err(Fenced) })
     }
 
-    /// Writes the outcome of an execution, closes its pauses, cancels the children that it left running, and wakes the
-    /// one who called it.
-    pub async fn settle(&self, claim: &Claim, outcome: &Outcome) -> FencedResult<()> {
-        let settled = retry(|| self.try_settle(claim, outcome)).await?;
+    /// Writes the outcome of an execution, and what it was `told` that is not yet in its journal; closes its pauses, cancels
+    /// the children that it left running, and wakes the one who called it.
+    pub async fn settle(&self, claim: &Claim, told: NewEntries<'_>, outcome: &Outcome) -> FencedResult<()> {
+        let settled = retry(|| self.try_settle(claim, told, outcome)).await?;
         match settled {
             Ok(Settled { parent_is_due: false }) => self.bell.ring_for_news(),
             _ => self.bell.ring(),
@@ -173,7 +190,7 @@ impl Db {
         Ok(settled.map(|_| ()))
     }
 
-    async fn try_settle(&self, claim: &Claim, outcome: &Outcome) -> FencedResult<Settled> {
+    async fn try_settle(&self, claim: &Claim, told: NewEntries<'_>, outcome: &Outcome) -> FencedResult<Settled> {
         let (status, result, error) = match outcome {
             Outcome::Succeeded(result) => ("succeeded", Some(result.as_str()), None),
             Outcome::Failed(failure) => {
@@ -181,10 +198,10 @@ impl Db {
                 ("failed", None, Some(text))
             }
         };
-        if let Some(settled) = self.settle_at_once(claim, status, result, error.as_deref()).await? {
+        if let Some(settled) = self.settle_at_once(claim, told, status, result, error.as_deref()).await? {
             return Ok(Ok(settled));
         }
-        let settled = self.settle_step_by_step(claim, status, result, error.as_deref()).await?;
+        let settled = self.settle_step_by_step(claim, told, status, result, error.as_deref()).await?;
         Ok(settled.map(|()| Settled { parent_is_due: true }))
     }
 
@@ -194,11 +211,13 @@ impl Db {
     async fn settle_at_once(
         &self,
         claim: &Claim,
+        told: NewEntries<'_>,
         status: &str,
         result: Option<&str>,
         error: Option<&str>,
     ) -> Result<Option<Settled>> {
-        let parent_is_due: Option<bool> = sqlx::query_scalar(
+        let told = told.columns()?;
+        let query = sqlx::query_scalar(
             "with woken as (
                  update execution
                  set answers = answers + 1,
@@ -210,14 +229,21 @@ impl Db {
                  returning status
              ), settled as (
                  update execution e
-                 set status = $4, result = $5, error = $6, finished_at = now(), wake_at = null, lease_until = null
+                 set status = $4, result = $5, error = $6, finished_at = now(), wake_at = null, lease_until = null,
+                     next_seq = next_seq + cardinality($9), journal_bytes = journal_bytes + $13
                  where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'
-                   and ($7 is null or exists (select from woken))
+                   and (cardinality($9) = 0 or next_seq = $8) and ($7 is null or exists (select from woken))
                    and not exists (select from pause p
                                    where p.tenant_id = $1 and p.execution_id = $2 and p.status = 'open')
                    and not exists (select from execution c
                                    where c.tenant_id = $1 and c.parent_id = $2 and c.finished_at is null)
                  returning 1
+             ), told as (
+                 insert into journal_entry (tenant_id, execution_id, seq, op, ask, answer, at_ms)
+                 select $1, $2, $8 + place::int - 1, op, ask, answer, at_ms
+                 from settled
+                 cross join unnest($9::bigint[], $10::text[], $11::text[], $12::bigint[]) with ordinality
+                      as entry (op, ask, answer, at_ms, place)
              )
              select exists (select from woken where status = 'pending') from settled",
         )
@@ -227,26 +253,29 @@ impl Db {
         .bind(status)
         .bind(result)
         .bind(error)
-        .bind(claim.parent.as_deref())
-        .fetch_optional(&mut *self.of(&claim.tenant).await?)
-        .await?;
+        .bind(claim.parent.as_deref());
+        let parent_is_due: Option<bool> =
+            bind_entries!(query, told).fetch_optional(&mut *self.of(&claim.tenant).await?).await?;
         Ok(parent_is_due.map(|parent_is_due| Settled { parent_is_due }))
     }
 
     async fn settle_step_by_step(
         &self,
         claim: &Claim,
+        told: NewEntries<'_>,
         status: &str,
         result: Option<&str>,
         error: Option<&str>,
     ) -> FencedResult<()> {
+        let told = told.columns()?;
         let mut tx = self.begin(&claim.tenant).await?;
         if let Some(parent) = &claim.parent {
             wake(&mut tx, &claim.tenant, parent).await?;
         }
         let held = sqlx::query(
             "update execution
-             set status = $4, result = $5, error = $6, finished_at = now(), wake_at = null, lease_until = null
+             set status = $4, result = $5, error = $6, finished_at = now(), wake_at = null, lease_until = null,
+                 next_seq = next_seq + $7, journal_bytes = journal_bytes + $8
              where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running'",
         )
         .bind(&claim.tenant)
@@ -255,12 +284,15 @@ impl Db {
         .bind(status)
         .bind(result)
         .bind(error)
+        .bind(told.count())
+        .bind(told.bytes)
         .execute(&mut *tx)
         .await?;
         if held.rows_affected() == 0 {
             drop(tx);
             return self.is_settled(claim, status).await;
         }
+        write_entries(&mut tx, claim, &told).await?;
         close_pauses(&mut tx, &claim.tenant, std::slice::from_ref(&claim.execution)).await?;
         let children: Vec<String> = sqlx::query_scalar(
             "select execution_id from execution where tenant_id = $1 and parent_id = $2 and finished_at is null",

@@ -81,8 +81,8 @@ impl Db {
         .await?)
     }
 
-    /// Once this returns true, no host takes a signature by it any more, and the secret is gone. False if there is no
-    /// such secret in force.
+    /// Once this returns true, no host that looks takes a signature by it any more, and the secret is gone. False if there
+    /// is no such secret in force.
     pub async fn revoke_secret(&self, tenant: &str, secret_id: &str, actor: &Actor<'_>) -> Result<bool> {
         let mut tx = self.begin(tenant).await?;
         let name: Option<String> = sqlx::query_scalar(

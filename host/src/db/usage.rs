@@ -9,8 +9,9 @@ use crate::limits::Quotas;
 /// How many deltas one statement adds up.
 const FOLD_MAX: i64 = 5_000;
 
-/// So far from a quota, the sum of a second ago is good enough; nearer than that, what was added since is counted, too.
-const NEAR: i64 = 1_000;
+/// So far from a quota, a sum of a second and a half ago is good enough; nearer than that, what was added since is counted,
+/// too.
+const NEAR: i64 = 2_000;
 const NEAR_BYTES: i64 = 64 << 20;
 
 /// What one tenant uses.

@@ -106,6 +106,15 @@ impl Models {
         Ok(Self { client, endpoint, default_model, keys, backoff: BACKOFF })
     }
 
+    /// Whether the model that `prompt` names, else the default one, is part of this host: asking it has no effect.
+    pub fn is_built_in(&self, prompt: &Prompt) -> bool {
+        self.name_of(prompt) == rehearsal::NAME
+    }
+
+    fn name_of<'a>(&'a self, prompt: &'a Prompt) -> &'a str {
+        prompt.model.as_deref().unwrap_or(&self.default_model)
+    }
+
     /// Asks the model that `prompt` names, else the default one.
     ///
     /// Takes at most three times `REQUEST_TIMEOUT` and the waits between. A provider that answers 429 or 5xx, or that
@@ -118,7 +127,7 @@ impl Models {
     /// or the provider refuses it. `RateLimited`: 429, three times. `InvalidOutput`: the answer does not satisfy the
     /// schema. `Unavailable`: anything else. No message contains a key.
     pub async fn complete(&self, prompt: &Prompt, idempotency_key: &str) -> Result<Completion, AiError> {
-        let model = prompt.model.as_deref().unwrap_or(&self.default_model);
+        let model = self.name_of(prompt);
         check_prompt(prompt, model).map_err(AiError::Refused)?;
         let schema = match prompt.schema.clone() {
             None => None,

@@ -1,12 +1,14 @@
 //! The call of another agent's function: an execution of its own, made exactly once.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use crate::db::Db;
+use crate::db::agents::Version;
 use crate::db::calls::{Called, NewCall};
 use crate::db::claims::{Claim, FencedResult};
 use crate::db::limits::Terms;
 use crate::db::usage::Full;
+use crate::db::{self, Db};
 use crate::execution::{JSON_BYTES_MAX, Target, child_id};
 use crate::guest::Manifest;
 use crate::journal::CallError;
@@ -49,50 +51,61 @@ pub struct Caller<'a> {
 impl Caller<'_> {
     /// Makes the execution that ask `op` calls for, or finds it, if an earlier attempt has made it.
     pub async fn begin(&self, op: u64, target: &str, input: &str) -> FencedResult<Begun> {
-        let (db, claim) = (self.db, self.claim);
-        let refused = |why| Ok(Ok(Begun::Refused(why)));
-        let child = child_id(&claim.tenant, &claim.execution, op);
+        let child = child_id(&self.claim.tenant, &self.claim.execution, op);
+        let why = loop {
+            let (target, version) = match self.plan(target, input).await? {
+                Ok(planned) => planned,
+                Err(why) => break why,
+            };
+            let limit_set = self.db.limit_set(&self.claim.tenant, &version.terms.limits()?).await?;
+            let seed = crate::random::bytes32();
+            let new = NewCall { op, target: &target, version: version.version, input, seed, limit_set };
+            match self.db.call_execution(self.claim, &new).await? {
+                Err(fenced) => return Ok(Err(fenced)),
+                Ok(Called::Made) => return Ok(Ok(Begun::Runs { child, is_new: true })),
+                Ok(Called::Exists) => return Ok(Ok(Begun::Runs { child, is_new: false })),
+                Ok(Called::TooMany) => {
+                    let why = "no more executions may be called in all from the one that a client started (limit \
+                               `children`)";
+                    return Ok(Ok(Begun::Refused(CallError::Denied(why.into()))));
+                }
+                Ok(Called::Outdated) => {}
+            }
+        };
         // What was called once stays called, whatever has been deployed since.
-        if db.find_execution(&claim.tenant, &child).await?.is_some() {
+        if self.db.find_execution(&self.claim.tenant, &child).await?.is_some() {
             return Ok(Ok(Begun::Runs { child, is_new: false }));
         }
+        Ok(Ok(Begun::Refused(why)))
+    }
+
+    /// What a call would make, or why it is refused.
+    async fn plan(&self, target: &str, input: &str) -> db::Result<Result<(Target, Arc<Version>), CallError>> {
         let target = match check(target, input) {
             Ok(target) => target,
-            Err(why) => return refused(why),
+            Err(why) => return Ok(Err(why)),
         };
-        let (depth, depth_max) = (claim.depth.unsigned_abs(), self.limits.call_depth);
+        let (depth, depth_max) = (self.claim.depth.unsigned_abs(), self.limits.call_depth);
         if u64::from(depth) >= depth_max {
-            return refused(CallError::Denied(format!("calls may nest {depth_max} deep (limit `call_depth`)")));
+            return Ok(Err(CallError::Denied(format!("calls may nest {depth_max} deep (limit `call_depth`)"))));
         }
-        let Some(version) = db.find_version(&claim.tenant, &target.agent, None).await? else {
-            return refused(CallError::NotFound(format!("there is no agent {:?}", target.agent)));
+        let Some(version) = self.db.active_version(&self.claim.tenant, &target.agent).await? else {
+            return Ok(Err(CallError::NotFound(format!("there is no agent {:?}", target.agent))));
         };
         let has_function = serde_json::from_str::<Manifest>(&version.manifest)
             .is_ok_and(|manifest| manifest.functions.iter().any(|function| function.name == target.function));
         if !has_function {
             let why = format!("agent {:?} has no function {:?}", target.agent, target.function);
-            return refused(CallError::NotFound(why));
+            return Ok(Err(CallError::NotFound(why)));
         }
         if let Some(why) = self.is_full(&version.terms).await? {
-            return refused(CallError::Unavailable(why));
+            return Ok(Err(CallError::Unavailable(why)));
         }
-        let limit_set = db.limit_set(&claim.tenant, &version.terms.limits()?).await?;
-        let seed = crate::random::bytes32();
-        let new = NewCall { op, target: &target, version: version.version, input, seed, limit_set };
-        Ok(match db.call_execution(claim, &new).await? {
-            Err(fenced) => Err(fenced),
-            Ok(Called::Made) => Ok(Begun::Runs { child, is_new: true }),
-            Ok(Called::Exists) => Ok(Begun::Runs { child, is_new: false }),
-            Ok(Called::TooMany) => {
-                let why =
-                    "no more executions may be called in all from the one that a client started (limit `children`)";
-                Ok(Begun::Refused(CallError::Denied(why.into())))
-            }
-        })
+        Ok(Ok((target, version)))
     }
 
     /// The quota of the tenant that leaves no room for one more execution, in words for the agent.
-    async fn is_full(&self, terms: &Terms) -> crate::db::Result<Option<String>> {
+    async fn is_full(&self, terms: &Terms) -> db::Result<Option<String>> {
         let (tenant, quotas) = (&self.claim.tenant, terms.settings()?.quotas);
         if let Err(full) = self.db.room_to_start(tenant, &terms.usage(), &quotas).await? {
             return Ok(Some(full.to_string()));

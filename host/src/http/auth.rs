@@ -1,15 +1,13 @@
 //! Who asks: the bearer of an API key.
 
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{Extensions, header};
 use chrono::{DateTime, Utc};
-use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Error, Result};
@@ -21,46 +19,17 @@ use crate::db::{self, Db};
 use crate::limits::Settings;
 use crate::peer::Address;
 use crate::random;
+use crate::trust::Trusted;
 
-/// How long a key that was found good is taken to be good without a look. A key that is revoked, or whose tenant is
-/// suspended, on another host is refused here after this time.
-const TRUST: Duration = Duration::from_millis(500);
+/// The keys that were found good just now, by the SHA-256 of their text. A key that is revoked, or whose tenant is suspended,
+/// on another host is refused here once that is trusted no more.
+pub(super) type GoodKeys = Trusted<[u8; 32], Caller>;
 
-/// How many keys are remembered.
-const KEYS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("4,096 is not 0");
-
-/// The keys that were found good just now, by the SHA-256 of their text.
-#[derive(Clone)]
-pub(super) struct GoodKeys(Arc<Mutex<Known>>);
-
-/// When each was looked up, and what was found.
-type Known = LruCache<[u8; 32], (Instant, Caller)>;
-
-impl GoodKeys {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(LruCache::new(KEYS_REMEMBERED))))
-    }
-
-    /// Looks each key up again. Call it when one was revoked, or a tenant was suspended or resumed.
-    pub(super) fn forget(&self) {
-        self.lock().clear();
-    }
-
-    fn get(&self, digest: &[u8; 32]) -> Option<Caller> {
-        let mut known = self.lock();
-        let (found, caller) = known.get(digest)?;
-        let expired = caller.expires_at.is_some_and(|expires_at| expires_at <= Utc::now());
-        (found.elapsed() < TRUST && !expired).then(|| caller.clone())
-    }
-
-    /// Whether it was good at some time.
-    fn knows(&self, digest: &[u8; 32]) -> bool {
-        self.lock().contains(digest)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What is known of a key, if it has not expired meanwhile.
+fn known_good(keys: &GoodKeys, digest: &[u8; 32]) -> Option<Caller> {
+    let caller = keys.get(digest)?;
+    let expired = caller.expires_at.is_some_and(|expires_at| expires_at <= Utc::now());
+    (!expired).then_some(caller)
 }
 
 /// The tenant, the key and the role behind a request. That the role may do what the route is for has been checked.
@@ -99,7 +68,7 @@ impl Caller {
     /// The bearer of this key, who may do what the request is for.
     pub(super) async fn of_key(app: &App, text: &str, parts: &Parts) -> Result<Self> {
         let (digest, from) = (Sha256::digest(text).into(), peer(&parts.extensions));
-        let caller = match app.good_keys.get(&digest) {
+        let caller = match known_good(&app.good_keys, &digest) {
             Some(caller) => caller,
             None => {
                 // Whose key was good before is looked at, however often others fail at the same address.
@@ -117,7 +86,7 @@ impl Caller {
 
     /// Fails unless the key is in force still, and its tenant served. For requests that last.
     pub(super) async fn look_again(&self, app: &App) -> Result<()> {
-        let caller = match app.good_keys.get(&self.digest) {
+        let caller = match known_good(&app.good_keys, &self.digest) {
             Some(caller) => caller,
             // Its secret was the right one, and is the same for ever.
             None => look_up(app, (&self.tenant, &self.key_id), self.digest, |_| true).await?,
@@ -155,7 +124,8 @@ async fn look_up(
     digest: [u8; 32],
     fits: impl FnOnce(&KeyCheck) -> bool,
 ) -> Result<Caller> {
-    let asked = Instant::now();
+    // As old as the question, not as the answer: a key may have been revoked in between.
+    let asked = app.good_keys.ask();
     let check = app.db.find_key(tenant, key_id).await?.filter(fits).ok_or(Error::Unauthenticated)?;
     let caller = Caller {
         tenant: tenant.into(),
@@ -169,8 +139,7 @@ async fn look_up(
         digest,
     };
     app.key_uses.note(tenant, key_id);
-    // As old as the question, not as the answer: a key may have been revoked in between.
-    app.good_keys.lock().put(digest, (asked, caller.clone()));
+    app.good_keys.put(asked, digest, caller.clone());
     Ok(caller)
 }
 

@@ -1,5 +1,6 @@
 //! Executions: start, look, cancel.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
@@ -22,9 +23,7 @@ use crate::db::executions::{Cancelled, Filter, Idempotency, NewExecution, Starte
 use crate::db::limits::Terms;
 use crate::db::usage::Full;
 use crate::execution::{Blame, Failure, Status, Target, is_execution_id, is_name};
-use crate::guest::Manifest;
 use crate::random;
-use crate::schema::Schema;
 
 /// Longest `Idempotency-Key`, in bytes.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
@@ -210,50 +209,58 @@ pub(super) async fn begin(
     input: &str,
     key: Option<&str>,
 ) -> Result<Begun> {
-    let row = startable(app, caller, target, input).await?;
     let request = Sha256::digest(format!("{target}\0{input}"));
     let idempotency = key.map(|key| Idempotency { key, request_sha256: &request });
-    if let Err(full) = room_to_start(app, caller, &row.terms).await? {
-        // A request that came before started nothing now.
-        let Some(same) = idempotency else { return Err(full) };
-        return found(app.db.find_started(&caller.tenant, &same).await?.ok_or(full)?);
-    }
-    let limit_set = app.db.limit_set(&caller.tenant, &row.terms.limits()?).await?;
-    let id = random::execution_id();
-    let new = NewExecution {
-        tenant: &caller.tenant,
-        id: &id,
-        target,
-        version: row.version,
-        input,
-        seed: random::bytes32(),
-        limit_set,
-        idempotency,
-        actor: caller.actor(),
-    };
-    match app.db.start_execution(&new).await? {
-        Started::Created(made) => {
-            let row = made.map(|(created_at, started_ms)| executions::Execution {
-                execution_id: id.clone(),
-                agent: target.agent.clone(),
-                version: row.version,
-                function: target.function.clone(),
-                status: StatusText(Status::Pending),
-                input: input.to_owned(),
-                result: None,
-                error: None,
-                wake_at: None,
-                parent_id: None,
-                attempts: 0,
-                next_seq: 0,
-                created_by: new.actor.who.to_string(),
-                created_at,
-                started_ms,
-                finished_at: None,
-            });
-            Ok(Begun { id, found: false, pending: row.map(|row| Box::new(Execution::waiting(row, vec![], vec![]))) })
+    loop {
+        let row = startable(app, caller, target, input).await?;
+        if let Err(full) = room_to_start(app, caller, &row.terms).await? {
+            // A request that came before started nothing now.
+            let Some(same) = idempotency else { return Err(full) };
+            return found(app.db.find_started(&caller.tenant, &same).await?.ok_or(full)?);
         }
-        before => found(before),
+        let id = random::execution_id();
+        let new = NewExecution {
+            tenant: &caller.tenant,
+            id: &id,
+            target,
+            version: row.version,
+            input,
+            seed: random::bytes32(),
+            limit_set: app.db.limit_set(&caller.tenant, &row.terms.limits()?).await?,
+            idempotency,
+            actor: caller.actor(),
+        };
+        match app.db.start_execution(&new).await? {
+            Started::Created(made) => {
+                let pending = made.map(|made| Box::new(Execution::waiting(just_made(&new, made), vec![], vec![])));
+                return Ok(Begun { id, found: false, pending });
+            }
+            // Somebody has just deployed another version.
+            Started::Outdated => {}
+            before => return found(before),
+        }
+    }
+}
+
+/// An execution as it is the moment it is made.
+fn just_made(new: &NewExecution<'_>, (created_at, started_ms): (DateTime<Utc>, i64)) -> executions::Execution {
+    executions::Execution {
+        execution_id: new.id.to_owned(),
+        agent: new.target.agent.clone(),
+        version: new.version,
+        function: new.target.function.clone(),
+        status: StatusText(Status::Pending),
+        input: new.input.to_owned(),
+        result: None,
+        error: None,
+        wake_at: None,
+        parent_id: None,
+        attempts: 0,
+        next_seq: 0,
+        created_by: new.actor.who.to_string(),
+        created_at,
+        started_ms,
+        finished_at: None,
     }
 }
 
@@ -261,7 +268,7 @@ pub(super) async fn begin(
 fn found(before: Started) -> Result<Begun> {
     match before {
         Started::Found(id) => Ok(Begun { id, found: true, pending: None }),
-        Started::Created(_) | Started::KeyReused => {
+        Started::Created(_) | Started::KeyReused | Started::Outdated => {
             let why = "this Idempotency-Key was used for another request; choose a fresh one";
             Err(Error::Conflict("idempotency_key_reused", why.into(), None))
         }
@@ -279,21 +286,21 @@ async fn room_to_start(app: &App, caller: &Caller, terms: &Terms) -> Result<Resu
 }
 
 /// The version that an execution of `target` starts on, if the function takes this input.
-async fn startable(app: &App, caller: &Caller, target: &Target, input: &str) -> Result<Version> {
-    let row = app.db.find_version(&caller.tenant, &target.agent, None).await?;
+async fn startable(app: &App, caller: &Caller, target: &Target, input: &str) -> Result<Arc<Version>> {
+    let row = app.db.active_version(&caller.tenant, &target.agent).await?;
     let row = row.ok_or_else(|| Error::no_agent(&target.agent))?;
-    let manifest: Manifest = serde_json::from_str(&row.manifest).map_err(|_| Error::Internal)?;
-    let Some(function) = manifest.functions.iter().find(|function| function.name == target.function) else {
-        let names: Vec<&str> = manifest.functions.iter().map(|function| function.name.as_str()).collect();
+    let functions = app.functions.of(&caller.tenant, &row)?;
+    let Some(place) = functions.iter().position(|function| function.name == target.function) else {
+        let names: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
         let why =
             format!("agent {:?} has no function {:?}; it has {}", target.agent, target.function, names.join(", "));
         return Err(Error::NotFound("function_not_found", why));
     };
-    if let Some(schema) = function.input_schema.clone() {
+    if functions[place].has_schema() {
         let input = input.to_owned();
         // This may take a second, which no other request must wait.
-        let check = move || Schema::new(schema).and_then(|schema| schema.check(&input));
-        let checked = tokio::task::spawn_blocking(check).await.map_err(|_| Error::Internal)?;
+        let checked = tokio::task::spawn_blocking(move || functions[place].check(&input)).await;
+        let checked = checked.map_err(|_| Error::Internal)?;
         checked.map_err(|why| Error::Unprocessable("invalid_input", format!("`input`: {why}"), Blame::Client))?;
     }
     Ok(row)

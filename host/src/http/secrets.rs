@@ -73,6 +73,7 @@ async fn create_secret(
     let id = format!("sec_{}", uuid::Uuid::now_v7().simple());
     let encrypted = app.master_keys.encrypt(&caller.tenant, &id, &secret, random::nonce());
     let row = app.db.create_secret(&caller.tenant, &id, name, &encrypted, &caller.actor()).await?;
+    app.signing.forget();
     let made = Secret::new(&caller.tenant, row, &app.master_keys, Some(secret.expose()));
     Ok((StatusCode::CREATED, Json(made)))
 }
@@ -86,12 +87,13 @@ async fn list_secrets(State(app): State<App>, caller: Caller) -> Result<Json<Sec
     Ok(Json(Secrets { items, next: None }))
 }
 
-/// Revokes a secret. From now on no host takes a signature by it.
+/// Revokes a secret. From now on this host takes no signature by it, and no other after half a second.
 #[utoipa::path(delete, path = "/v1/secrets/{id}", params(("id" = String, Path)),
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 async fn revoke_secret(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode> {
     if id.contains('\0') || !app.db.revoke_secret(&caller.tenant, &id, &caller.actor()).await? {
         return Err(Error::NotFound("secret_not_found", "there is no secret of this id in force".into()));
     }
+    app.signing.forget();
     Ok(StatusCode::NO_CONTENT)
 }

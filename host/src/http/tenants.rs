@@ -143,6 +143,7 @@ async fn switch(app: &App, caller: &Caller, tenant: &str, suspended: bool) -> Re
         return Err(Error::no_tenant());
     }
     app.good_keys.forget();
+    app.signing.forget();
     Ok(Json(find(app, tenant).await?))
 }
 

@@ -1,5 +1,6 @@
 //! Decisions that prove by a signature that they come from the tenant.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::extract::{Request, State};
@@ -108,8 +109,13 @@ async fn verify<'a>(app: &App, tenant: &str, headers: &'a HeaderMap, body: &[u8]
     };
     let signed =
         Headers { id: one("webhook-id")?, timestamp: one("webhook-timestamp")?, signature: one("webhook-signature")? };
-    let secrets = Secrets::of(app, tenant).await?;
-    let verified = signature::verify(&secrets.usable, &signed, body, now_seconds());
+    let mut secrets = Secrets::just_now(app, tenant).await?;
+    let mut verified = signature::verify(&secrets.usable, &signed, body, now_seconds());
+    if verified.is_err() {
+        // The right one may have been made since.
+        secrets = Secrets::of(app, tenant).await?;
+        verified = signature::verify(&secrets.usable, &signed, body, now_seconds());
+    }
     Ok((signed.id, secrets.signed(verified)?))
 }
 
@@ -130,18 +136,33 @@ impl<'a> Secrets<'a> {
         if !is_tenant(tenant) {
             return Err(Error::InvalidSignature);
         }
+        let asked = app.signing.ask();
+        let rows: Arc<[Signing]> = app.db.webhook_secrets(tenant).await?.into();
+        app.signing.put(asked, tenant.into(), rows.clone());
+        Ok(Self::decrypted(app, tenant, &rows))
+    }
+
+    /// Those that were in force when somebody last looked, which is not long ago.
+    async fn just_now(app: &App, tenant: &'a str) -> Result<Self> {
+        match app.signing.get(tenant) {
+            Some(rows) => Ok(Self::decrypted(app, tenant, &rows)),
+            None => Self::of(app, tenant).await,
+        }
+    }
+
+    fn decrypted(app: &App, tenant: &'a str, rows: &[Signing]) -> Self {
         let mut secrets = Self { tenant, usable: vec![], ids: vec![], is_suspended: false, unreadable: None };
-        for Signing { secret: row, is_suspended } in app.db.webhook_secrets(tenant).await? {
-            secrets.is_suspended = is_suspended;
+        for Signing { secret: row, is_suspended } in rows {
+            secrets.is_suspended = *is_suspended;
             match app.master_keys.decrypt(&row.tenant_id, &row.secret_id, &row.encrypted) {
                 Ok(secret) => {
                     secrets.usable.push(secret);
-                    secrets.ids.push(row.secret_id);
+                    secrets.ids.push(row.secret_id.clone());
                 }
-                Err(why) => secrets.unreadable = Some((row.secret_id, why)),
+                Err(why) => secrets.unreadable = Some((row.secret_id.clone(), why)),
             }
         }
-        Ok(secrets)
+        secrets
     }
 
     /// The id of the secret that a signature was made with. Only who has signed learns that a tenant is suspended.

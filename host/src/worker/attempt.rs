@@ -8,12 +8,13 @@ use super::room::{Newcomer, Place};
 use crate::crash;
 use crate::db;
 use crate::db::claims::{Claim, Fenced};
+use crate::db::entries::{NewEntries, NewEntry};
 use crate::db::logs::LogLine;
 use crate::db::outcomes::Outcome;
 use crate::db::recall::Recalled;
 use crate::execution::Failure;
 use crate::guest::{Call, Component, Guest, State, Stream};
-use crate::journal::Entry;
+use crate::journal::Answer;
 use crate::limits::Limits;
 use crate::link::redact;
 
@@ -57,8 +58,8 @@ pub(super) enum Error {
 
 /// Drives an execution until it waits, has ended, or is not ours any more.
 ///
-/// No transaction is open while the guest runs or a model answers.
-pub(super) async fn drive(worker: &Worker, claim: &Claim) -> Result<End, Error> {
+/// No transaction is open while the guest runs or a model answers. What it was told so far may have been `recalled` already.
+pub(super) async fn drive(worker: &Worker, claim: &Claim, recalled: Option<Recalled>) -> Result<End, Error> {
     let component = component(worker, claim).await?;
     let newcomer = Newcomer {
         tenant: &claim.tenant,
@@ -68,47 +69,54 @@ pub(super) async fn drive(worker: &Worker, claim: &Claim) -> Result<End, Error> 
     };
     match worker.room.enter(newcomer).await {
         Ok(place) => tokio::select! {
-            end = drive_instance(worker, claim, &component, &place) => end,
+            end = drive_instance(worker, claim, &component, &place, recalled) => end,
             () = place.evicted() => Ok(End::Evicted),
         },
         Err(too_large) => {
             let failure = Failure::host("memory_limit", too_large.to_string());
-            settle(worker, claim, &Outcome::Failed(failure)).await
+            settle(worker, claim, NewEntries::default(), &Outcome::Failed(failure)).await
         }
     }
 }
 
-async fn drive_instance(worker: &Worker, claim: &Claim, component: &Component, place: &Place) -> Result<End, Error> {
+async fn drive_instance(
+    worker: &Worker,
+    claim: &Claim,
+    component: &Component,
+    place: &Place,
+    recalled: Option<Recalled>,
+) -> Result<End, Error> {
     let limits = worker.db.limits(&claim.tenant, claim.limit_set).await?;
     let mut guest = start(claim, &limits, component);
     place.is_of(guest.memory());
     // The first slice needs nothing of the journal, and is done before that is read.
-    let (recalled, ()) = tokio::join!(worker.db.recall(claim), guest.run_slice());
-    let Recalled { journal, unread } = recalled?;
-    let mut live = Live::new(worker, claim, &limits, unread);
+    let recall = async {
+        match recalled {
+            Some(recalled) => Ok(recalled),
+            None => worker.db.recall(claim).await,
+        }
+    };
+    let (recalled, ()) = tokio::join!(recall, guest.run_slice());
+    let Recalled { journal, journal_bytes, unread } = recalled?;
+    let mut live = Live::new(worker, claim, &limits, journal.len(), unread);
     live.note(&mut guest);
-    let live_from = journal.len();
-    let mut attempt = Attempt { worker, claim, limits: &limits, guest, seq: 0, live_from, journal_bytes: 0 };
-
-    for entry in &journal {
+    let mut attempt = Attempt { worker, claim, limits: &limits, guest, live, live_from: journal.len(), journal_bytes };
+    for (seq, entry) in journal.iter().enumerate() {
         // By a limit that it reached earlier this time; what it asked is not to blame.
         if let State::Failed(failure) = attempt.guest.state() {
-            return settle(worker, claim, &Outcome::Failed(failure.clone())).await;
+            let failure = failure.clone();
+            return attempt.settle(Outcome::Failed(failure)).await;
         }
-        if let Err(mismatch) = attempt.guest.replay(attempt.seq, entry) {
-            let failure = Failure::guest("mismatch", mismatch.to_string());
-            return settle(worker, claim, &Outcome::Failed(failure)).await;
+        if let Err(mismatch) = attempt.guest.replay(seq, entry) {
+            return attempt.settle(Outcome::Failed(Failure::guest("mismatch", mismatch.to_string()))).await;
         }
-        live.answered(entry.op, &entry.answer);
+        attempt.live.answered(entry.op, &entry.answer);
         // What was printed in a slice whose end is in the journal has been kept.
         attempt.guest.take_log();
-        attempt.seq += 1;
-        attempt.journal_bytes += entry.bytes();
-        attempt.guest.run_slice().await;
-        live.note(&mut attempt.guest);
+        attempt.run_slice().await;
     }
     crash::point("after_replay");
-    attempt.go_on(live).await
+    attempt.go_on().await
 }
 
 /// Writes that the host has failed at this execution for good.
@@ -118,12 +126,12 @@ pub(super) async fn give_up(worker: &Worker, claim: &Claim, error: &Error) -> db
         claim.failures
     );
     let outcome = Outcome::Failed(Failure::host("host_failure", message));
-    worker.db.settle(claim, &outcome).await.map(|_| ())
+    worker.db.settle(claim, NewEntries::default(), &outcome).await.map(|_| ())
 }
 
-async fn settle(worker: &Worker, claim: &Claim, outcome: &Outcome) -> Result<End, Error> {
+async fn settle(worker: &Worker, claim: &Claim, told: NewEntries<'_>, outcome: &Outcome) -> Result<End, Error> {
     crash::point("before_settle");
-    let settled = worker.db.settle(claim, outcome).await?;
+    let settled = worker.db.settle(claim, told, outcome).await?;
     crash::point("after_settle");
     Ok(if settled.is_ok() { End::Settled } else { End::Lost })
 }
@@ -155,49 +163,55 @@ struct Attempt<'a> {
     claim: &'a Claim,
     limits: &'a Limits,
     guest: Guest,
-    /// How many entries have been delivered.
-    seq: usize,
-    /// How many there were when the attempt began.
+    live: Live<'a>,
+    /// How many entries there were when the attempt began.
     live_from: usize,
     journal_bytes: usize,
 }
 
 impl Attempt<'_> {
-    /// Beyond the journal: starts the effects of open asks, and delivers what arrives first, once it is committed.
-    async fn go_on(mut self, mut live: Live<'_>) -> Result<End, Error> {
+    /// Beyond the journal: starts the effects of open asks, and delivers what arrives first.
+    async fn go_on(mut self) -> Result<End, Error> {
         loop {
             if let Err(Fenced) = self.keep_log().await? {
                 return Ok(End::Lost);
             }
             if let Some(end) = self.guest.state().end() {
-                let outcome = end.map_or_else(Outcome::Failed, Outcome::Succeeded);
-                return settle(self.worker, self.claim, &outcome).await;
+                return self.settle(end.map_or_else(Outcome::Failed, Outcome::Succeeded)).await;
             }
-            let (op, answer) = match live.next().await? {
-                Next::Answer(op, answer) => (op, answer),
+            let (op, answer, kept) = match self.live.next().await? {
+                Next::Answer(op, answer, kept) => (op, answer, kept),
                 Next::Suspended => return Ok(End::Suspended),
                 Next::Lost => return Ok(End::Lost),
             };
-            let Some(ask) = live.text_of(op) else { continue };
-            let entry = Entry { op, ask, answer, at: self.claim.now().max(self.guest.now()) };
+            let Some(ask) = self.live.text_of(op) else { continue };
+            let at = self.claim.now().max(self.guest.now());
+            let is_only_here = matches!(answer, Answer::Ai(_));
+            let entry = NewEntry { op, ask, answer: answer.to_text(), at, is_only_here };
             let bytes = entry.bytes();
             self.journal_bytes += bytes;
             if let Some(failure) = self.limits.journal_failure(bytes, self.journal_bytes) {
-                return settle(self.worker, self.claim, &Outcome::Failed(failure)).await;
+                return self.settle(Outcome::Failed(failure)).await;
             }
-            crash::point("before_append");
-            if let Err(Fenced) = self.worker.db.append(self.claim, self.seq, &entry).await? {
+            if let Err(Fenced) = self.live.record.add(entry, kept).await? {
                 return Ok(End::Lost);
             }
-            crash::point("after_append");
-            live.answered(op, &entry.answer);
-            if !self.guest.deliver(op, entry.answer, entry.at) {
+            self.live.answered(op, &answer);
+            if !self.guest.deliver(op, answer, at) {
                 return Err(Error::Misfit(op));
             }
-            self.seq += 1;
-            self.guest.run_slice().await;
-            live.note(&mut self.guest);
+            self.run_slice().await;
         }
+    }
+
+    async fn run_slice(&mut self) {
+        self.guest.run_slice().await;
+        self.live.note(&mut self.guest);
+    }
+
+    async fn settle(self, outcome: Outcome) -> Result<End, Error> {
+        let Self { worker, claim, live, .. } = self;
+        settle(worker, claim, live.record.unwritten(), &outcome).await
     }
 
     /// Keeps what the guest printed since the last time: all of a slice whose end is not yet in the journal.
@@ -220,6 +234,9 @@ impl Attempt<'_> {
             .collect();
         if lines.is_empty() {
             return Ok(Ok(()));
+        }
+        if let Err(fenced) = self.live.record.write().await? {
+            return Ok(Err(fenced));
         }
         Ok(self.worker.db.append_logs(self.claim, &lines, self.limits.log_bytes).await?)
     }

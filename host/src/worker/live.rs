@@ -7,6 +7,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::Worker;
 use super::attempt::Error;
+use super::record::Record;
 use super::wait::Wait;
 use crate::crash;
 use crate::db::answers::{Arrived, BATCH, ForWhom};
@@ -36,16 +37,27 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What happens next to a live execution.
 pub(super) enum Next {
     /// This ask is answered. It is still open.
-    Answer(u64, Answer),
+    Answer(u64, Answer, Kept),
     /// Nothing, until an answer arrives or a time comes: it is `waiting`.
     Suspended,
     Lost,
+}
+
+/// Where an answer is found by the next attempt, if it is in no journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// In a row of its own, which is on disk: a decision, or the outcome of a call.
+    InRows,
+    /// Nowhere: it would be found anew.
+    Nowhere,
 }
 
 pub(super) struct Live<'a> {
     worker: &'a Worker,
     claim: &'a Claim,
     limits: &'a Limits,
+    /// What the guest was told.
+    pub(super) record: Record<'a>,
     open: BTreeMap<u64, (OpenAsk, Wait)>,
     models: JoinSet<(u64, Answer)>,
     numbering: Numbering,
@@ -66,13 +78,20 @@ pub(super) struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    /// Knows the answers that are in the database, but not in the journal.
-    pub(super) fn new(worker: &'a Worker, claim: &'a Claim, limits: &'a Limits, mut unread: Vec<Arrived>) -> Self {
+    /// Goes on after so many entries. Knows the answers that are in the database, but not in the journal.
+    pub(super) fn new(
+        worker: &'a Worker,
+        claim: &'a Claim,
+        limits: &'a Limits,
+        entries: usize,
+        mut unread: Vec<Arrived>,
+    ) -> Self {
         unread.sort_by_key(|arrived| arrived.at);
         Self {
             worker,
             claim,
             limits,
+            record: Record::new(&worker.db, claim, entries),
             open: BTreeMap::new(),
             models: JoinSet::new(),
             numbering: Numbering::new(limits.pauses),
@@ -188,6 +207,15 @@ impl<'a> Live<'a> {
         let new: Vec<OpenAsk> =
             self.open.values().filter(|(_, wait)| matches!(wait, Wait::New)).map(|(open, _)| open.clone()).collect();
         for open in new {
+            // Nothing outside comes of what is not written.
+            let reaches_out = match &*open.ask {
+                Ask::Ai(prompt) => !self.worker.models.is_built_in(prompt),
+                Ask::Call { .. } => true,
+                _ => false,
+            };
+            if reaches_out && let Err(fenced) = self.record.write().await? {
+                return Ok(Err(fenced));
+            }
             let wait = match &*open.ask {
                 Ask::Ai(_) => self.ask_model(&open),
                 Ask::Pause(_) => self.start_pause(&open).await?,
@@ -299,7 +327,7 @@ impl<'a> Live<'a> {
             Wait::Known(answer) => Some((*op, answer.clone())),
             _ => None,
         })?;
-        Some(Next::Answer(op, answer))
+        Some(Next::Answer(op, answer, Kept::Nowhere))
     }
 
     /// Reads the answers that others have written.
@@ -329,7 +357,7 @@ impl<'a> Live<'a> {
             };
             match op {
                 // Left where it is: another ask may wait for the same decision.
-                Some(op) => return Ok(Some(Next::Answer(op, arrived.answer.clone()))),
+                Some(op) => return Ok(Some(Next::Answer(op, arrived.answer.clone(), Kept::InRows))),
                 None => drop(self.arrived.remove(0)),
             }
         }
@@ -349,13 +377,16 @@ impl<'a> Live<'a> {
     /// The answer of an ask whose time has come. A decision that was made before is still the answer.
     async fn time_out(&mut self, op: u64, due: Millis) -> Result<Next, Error> {
         let Some((open, wait)) = self.open.get(&op) else { return Ok(Next::Lost) };
-        let Wait::Decision { name, .. } = wait else { return Ok(Next::Answer(op, Answer::Slept)) };
+        let Wait::Decision { name, .. } = wait else { return Ok(Next::Answer(op, Answer::Slept, Kept::Nowhere)) };
         let (name, is_pause) = (name.clone(), matches!(&*open.ask, Ask::Pause(_)));
         // One that was never opened may hold an early decision, and stays open after a wait for it is over.
         if let Err(Fenced) = self.open_pauses().await? {
             return Ok(Next::Lost);
         }
         if is_pause {
+            if let Err(Fenced) = self.record.write().await? {
+                return Ok(Next::Lost);
+            }
             crash::point("before_expire");
             self.worker.db.expire(self.claim, &name).await?;
             crash::point("after_expire");
@@ -364,7 +395,8 @@ impl<'a> Live<'a> {
         }
         let arrived = self.worker.db.arrived(self.claim, std::slice::from_ref(&name), &[]).await?;
         let answer = arrived.into_iter().next().map(|arrived| arrived.answer);
-        Ok(Next::Answer(op, answer.unwrap_or(Answer::Review(Ok(Review::expired(due))))))
+        let answer = answer.unwrap_or(Answer::Review(Ok(Review::expired(due))));
+        Ok(Next::Answer(op, answer, Kept::Nowhere))
     }
 
     fn next_due(&self) -> Option<Millis> {
@@ -392,6 +424,9 @@ impl<'a> Live<'a> {
         let closed = self.closed();
         if self.unopened.is_empty() && closed.is_empty() {
             return Ok(Ok(()));
+        }
+        if let Err(fenced) = self.record.write().await? {
+            return Ok(Err(fenced));
         }
         let opened = self.worker.db.open(self.claim, &self.unopened, &closed).await?;
         if opened.is_ok() {
@@ -434,7 +469,7 @@ impl<'a> Live<'a> {
     async fn wait_for_model(&mut self, at_most: Duration) -> Option<Next> {
         tokio::select! {
             answered = self.models.join_next() => match answered {
-                Some(Ok((op, answer))) if self.open.contains_key(&op) => Some(Next::Answer(op, answer)),
+                Some(Ok((op, answer))) if self.open.contains_key(&op) => Some(Next::Answer(op, answer, Kept::Nowhere)),
                 // Given up meanwhile.
                 Some(Ok(_)) | None => None,
                 Some(Err(ended)) => {
@@ -474,6 +509,7 @@ impl<'a> Live<'a> {
             .suspend(
                 self.claim,
                 &Suspension {
+                    told: self.record.unwritten(),
                     open: &self.unopened,
                     pauses: &pauses,
                     calls: &calls,
@@ -485,6 +521,7 @@ impl<'a> Live<'a> {
             .await?;
         crash::point("after_suspend");
         if suspended.is_ok() {
+            self.record.is_written();
             self.unopened.clear();
             self.closed_pauses.clear();
             self.closed_calls.clear();

@@ -52,6 +52,19 @@ impl Slots {
         Slot { slots: self.clone(), tenant: tenant.to_owned() }
     }
 
+    /// Takes a slot, if one is free and the tenant has fewer than `most`. Tells how many it has then.
+    pub(super) fn try_take(&self, tenant: &str, most: usize) -> Option<(Slot, usize)> {
+        let mut running = self.lock();
+        let count = running.of(tenant) + 1;
+        if running.all() >= self.0.count || count > most {
+            return None;
+        }
+        running.add(tenant);
+        metrics::running(running.all());
+        drop(running);
+        Some((Slot { slots: self.clone(), tenant: tenant.to_owned() }, count))
+    }
+
     /// Returns when a slot has become free, at once if one has since the last time.
     pub(super) async fn ended(&self) {
         self.0.ended.notified().await;
