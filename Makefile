@@ -13,7 +13,7 @@ RUST_AGENTS = daily-digest deployment-approval publish-with-review publisher smu
 FUZZ_SECONDS ?= 120
 GUEST_BUILD = cargo build --locked --profile guest --target wasm32-wasip2
 
-.PHONY: demo test fuzz lint setup guests rust-guests docs bench
+.PHONY: demo test count fuzz lint setup guests rust-guests docs bench
 
 # KEEP=1: leave the host running. LANG=python or LANG=typescript: with the agent in that language.
 demo: setup $(if $(LANGUAGE),guests,rust-guests) ## run an agent that is killed while it waits for people
@@ -25,6 +25,9 @@ test: setup guests ## run all tests, on a private Postgres
 	$(HOST_BUILD)
 	@sh scripts/test-sdks
 	cargo test --locked --workspace
+
+count: setup rust-guests ## count the instructions of a replayed step, and fail if they are a tenth more than they were
+	@sh scripts/count
 
 fuzz: setup guests ## look for longer for what breaks: requests and uploads by chance, and what strangers send, for FUZZ_SECONDS each
 	$(HOST_BUILD)

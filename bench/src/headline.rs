@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use countersign_tests::Database;
 use serde_json::json;
-use sqlx::{Connection as _, PgConnection};
 
 use crate::flow::{decide, pause, see, stretch};
 use crate::pgbench;
 use crate::picture;
+use crate::statements::Statements;
 use crate::subject::Subject;
 use crate::table::{Goal, Table, median};
 
@@ -67,6 +67,13 @@ pub(crate) async fn measure(is_quick: bool) {
     idle(&scale, &mut here, &mut table).await;
     steps(&scale, &here, &mut table).await;
     picture::write(&table);
+}
+
+/// The rows about journals of many steps, alone.
+pub(crate) async fn measure_steps(is_quick: bool) {
+    let here = Subject::countersign().await;
+    Table::head();
+    steps(if is_quick { &QUICK } else { &FULL }, &here, &mut Table::default()).await;
 }
 
 fn mib(bytes: u64) -> f64 {
@@ -170,31 +177,14 @@ async fn idle(scale: &Scale, here: &mut Subject, table: &mut Table) {
     table.alone(&format!("{paused} paused: memory of the idle host"), "MiB", memories.0, Goal::None);
     table.alone(&format!("{paused} paused: more than with none"), "%", grown, Goal::AtMost(5.0));
     drop(none);
-    // What Postgres does of its own accord is over then.
-    let mut connection = PgConnection::connect(&here.database.url).await.expect("a connection");
-    sqlx::raw_sql("vacuum analyze").execute(&mut connection).await.expect("a vacuum");
-    // Counted now, not when its server process finds the time to say so.
-    connection.close().await.expect("it closes");
-    let (cpu, queries) = (here.host().cpu(), queries(&here.database).await);
+    sqlx::raw_sql("vacuum analyze").execute(&here.database.pool).await.expect("a vacuum");
+    let statements = Statements::watch(&here.database).await;
+    let cpu = here.host().cpu();
     tokio::time::sleep(scale.idle).await;
     let used = (here.host().cpu() - cpu).as_secs_f64() / scale.idle.as_secs_f64();
-    // Its own first look counts as one.
-    let asked = (self::queries(&here.database).await - queries - 1.0) / scale.idle.as_secs_f64();
+    let asked = statements.count().await as f64 / scale.idle.as_secs_f64();
     table.alone(&format!("{paused} paused: idle host"), "% of a core", 100.0 * used, Goal::AtMost(0.5));
-    table.alone(
-        &format!("{paused} paused: idle host"),
-        "transactions/s, Postgres' own among them",
-        asked,
-        Goal::AtMost(5.0),
-    );
-}
-
-/// How many transactions there have been: a statement of a host is one as a rule.
-async fn queries(database: &Database) -> f64 {
-    let sum = "select (xact_commit + xact_rollback)::bigint from pg_stat_database where datname = current_database()";
-    // Backends tell now and then what they did.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    database.number(sum).await as f64
+    table.alone(&format!("{paused} paused: idle host"), "queries/s", asked, Goal::AtMost(5.0));
 }
 
 /// What a decision takes after many steps: until the next pause is seen, of which the run has a few, or its end.

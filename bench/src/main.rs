@@ -11,9 +11,12 @@ mod parts;
 mod pgbench;
 mod picture;
 mod subject;
+mod statements;
 mod table;
 
 use std::time::Duration;
+
+use parts::instructions::{COUNTED, replay_often};
 
 #[tokio::main]
 async fn main() {
@@ -21,6 +24,7 @@ async fn main() {
     match &wanted.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => headline::measure(std::env::var_os("QUICK").is_some()).await,
         ["bare", database, secret, key] => bare::serve(database, secret, key).await,
+        [COUNTED, replays] => replay_often(replays).await,
         names => parts::measure(names).await,
     }
 }

@@ -64,11 +64,10 @@ impl Observer {
 
 async fn connect(url: &str) -> PgConnection {
     let mut connection = PgConnection::connect(url).await.expect("a connection");
-    // By the primary keys, however much or little the planner knows of the tables.
-    sqlx::raw_sql("set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off")
-        .execute(&mut connection)
-        .await
-        .expect("settings");
+    // By the primary keys, however much or little the planner knows of the tables; and planned once.
+    let settings = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off;
+                    set plan_cache_mode = force_generic_plan";
+    sqlx::raw_sql(settings).execute(&mut connection).await.expect("settings");
     connection
 }
 

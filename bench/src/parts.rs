@@ -4,6 +4,7 @@ mod contested;
 mod decisions;
 mod expiry;
 mod hostile;
+pub(crate) mod instructions;
 mod languages;
 mod neighbours;
 mod outbox;
@@ -12,6 +13,8 @@ mod replay;
 mod resume;
 mod transitions;
 
+use crate::headline;
+
 /// Measures each of these.
 pub(crate) async fn measure(names: &[&str]) {
     for name in names {
@@ -19,6 +22,13 @@ pub(crate) async fn measure(names: &[&str]) {
             "replay" => {
                 println!("replay of a Rust guest, in memory");
                 replay::measure().await;
+            }
+            "instructions" => {
+                println!("replay of a Rust guest, under callgrind");
+                if !instructions::measure().await {
+                    eprintln!("a replayed step takes more than it did: find out why, or count anew with COUNT_ANEW=1");
+                    std::process::exit(1);
+                }
             }
             "languages" => {
                 println!("languages: publish-with-review and the testbed, in memory");
@@ -56,6 +66,7 @@ pub(crate) async fn measure(names: &[&str]) {
                 println!("10,000 hostile uploads, and as many hostile executions");
                 hostile::measure().await;
             }
+            "steps" => headline::measure_steps(std::env::var_os("QUICK").is_some()).await,
             "transitions" => {
                 println!("publish-with-review: what one run asks of Postgres and of the processors");
                 transitions::measure().await;

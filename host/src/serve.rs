@@ -39,6 +39,13 @@ const DEFAULT_TENANT: &str = "default";
 /// How often to look whether the private Postgres answers.
 const LOOK_AFTER_POSTGRES: Duration = Duration::from_secs(2);
 
+/// How long the tasks that follow what tenants do let it gather, so that a busy host does much at once: its commits are in
+/// the way of others.
+const GATHER: Duration = Duration::from_secs(1);
+
+/// How often they look by themselves whether there is something to do, if the bell was not heard.
+const LOOK_EVERY: Duration = Duration::from_secs(4);
+
 /// How long requests that are under way may take to end when the host stops.
 const DRAIN: Duration = Duration::from_secs(5);
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::db::{Db, Result};
 
 /// How often to look at the least, and at the most.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// How many pauses expire in one transaction, and for how many the steps are taken before the next look.

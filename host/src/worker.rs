@@ -39,7 +39,7 @@ use slots::Slots;
 const PACE: Duration = Duration::from_millis(2);
 
 /// How often to look for executions whose worker has vanished.
-const RESCUE_EVERY: Duration = Duration::from_secs(1);
+const RESCUE_EVERY: Duration = Duration::from_secs(2);
 
 /// After how many attempts in a row without progress an execution fails.
 const FAILURES_MAX: i32 = 12;

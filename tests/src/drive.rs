@@ -31,14 +31,25 @@ pub struct Run {
 
 /// A guest, compiled.
 pub async fn component(name: &str) -> Component {
-    static CACHE: LazyLock<Cache> = LazyLock::new(|| {
-        let directory = root().join("target/test-hosts/shared/cache");
-        std::fs::create_dir_all(&directory).expect("a folder for compiled guests");
-        Cache::new(Engine::new().expect("an engine"), directory, CacheKey::new([7; 32]))
-    });
+    static CACHE: LazyLock<Cache> = LazyLock::new(|| cache(Engine::new().expect("an engine")));
+    compile(&CACHE, name).await
+}
+
+/// The same, on an engine that knows no time.
+pub async fn timeless_component(name: &str) -> Component {
+    compile(&cache(Engine::timeless().expect("an engine")), name).await
+}
+
+fn cache(engine: Engine) -> Cache {
+    let directory = root().join("target/test-hosts/shared/cache");
+    std::fs::create_dir_all(&directory).expect("a folder for compiled guests");
+    Cache::new(engine, directory, CacheKey::new([7; 32]))
+}
+
+async fn compile(cache: &Cache, name: &str) -> Component {
     let wasm = guest(name);
     let digest = Sha256::digest(&wasm).into();
-    CACHE.compile(&digest, wasm.into()).await.expect("the guest fits the contract")
+    cache.compile(&digest, wasm.into()).await.expect("the guest fits the contract")
 }
 
 /// One call of a function, always of the same execution.

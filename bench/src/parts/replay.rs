@@ -36,7 +36,7 @@ pub(crate) async fn measure() {
 }
 
 /// A call with the limits of whoever may ask most.
-fn ticks(input: &serde_json::Value) -> Call {
+pub(crate) fn ticks(input: &serde_json::Value) -> Call {
     let limits = Limits { asks: 200_000, journal_bytes: 64 << 20, attempt_cpu_ms: 3_600_000, ..Limits::default() };
     Call { limits, ..call("ticks", input) }
 }

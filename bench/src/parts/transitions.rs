@@ -10,6 +10,7 @@ use crate::flow::stretch;
 use crate::report;
 use crate::subject::Subject;
 
+/// How many runs are in flight, unless `IN_FLIGHT` says otherwise.
 const IN_FLIGHT: usize = 16;
 const TIME: Duration = Duration::from_secs(6);
 
@@ -18,12 +19,13 @@ const SHOWN: i64 = 40;
 
 pub(crate) async fn measure() {
     let subject = Subject::countersign().await;
-    stretch(&subject, IN_FLIGHT, TIME / 3).await;
+    let in_flight = std::env::var("IN_FLIGHT").map_or(IN_FLIGHT, |count| count.parse().expect("a number"));
+    stretch(&subject, in_flight, TIME / 3).await;
     let extended = sqlx::raw_sql("create extension pg_stat_statements; select pg_stat_statements_reset()")
         .execute(&subject.database.pool)
         .await;
     let (cpu, commits) = (subject.host().cpu(), commits(&subject.database).await);
-    let stretch = stretch(&subject, IN_FLIGHT, TIME).await;
+    let stretch = stretch(&subject, in_flight, TIME).await;
     let runs = stretch.resumes.len() as f64;
     let used = (subject.host().cpu() - cpu).as_secs_f64();
     report("runs", &format!("{runs}, {:.0}/s", stretch.rate), "");

@@ -33,6 +33,11 @@ impl Arrived {
         };
         Some(row.review(vec![]))
     }
+
+    /// What the execution is told of a call that succeeded.
+    pub fn of_result(op: u64, json: &str, at: DateTime<Utc>) -> Self {
+        Self { for_whom: ForWhom::Call(op), answer: Answer::Call(Ok(json.to_owned())), at: milliseconds(at) }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

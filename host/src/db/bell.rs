@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{Notify, watch};
@@ -22,6 +23,9 @@ const CHANNEL: &str = "countersign";
 /// How many ends of executions are kept for one who is slow to hear of them.
 const ENDS_KEPT: usize = 256;
 
+/// The result of an execution that is longer than this is not told with its end.
+const TOLD_BYTES_MAX: usize = 4 << 10;
+
 #[derive(Clone, Debug)]
 pub struct Bell {
     rung: Arc<watch::Sender<u64>>,
@@ -30,11 +34,19 @@ pub struct Bell {
     abroad: Arc<Notify>,
     /// What this host's own notes bear, which are no news to it.
     name: Arc<str>,
-    ends: broadcast::Sender<Arc<str>>,
+    ends: broadcast::Sender<Ended>,
+}
+
+/// The end of an execution that this host has driven. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    pub execution: Arc<str>,
+    /// JSON text, of one that succeeded and whose result is short; and when that was.
+    pub result: Option<(Arc<str>, DateTime<Utc>)>,
 }
 
 /// One who waits for the ends of executions that this host drives. Hears of all since it listens.
-pub struct Ends(broadcast::Receiver<Arc<str>>);
+pub struct Ends(broadcast::Receiver<Ended>);
 
 /// One who waits for the bell. Hears every ring since it last listened.
 pub struct Ear(watch::Receiver<u64>);
@@ -83,9 +95,11 @@ impl Bell {
     }
 
     /// Tells those who listen, on this host, that an execution has ended. Call it after the commit.
-    pub(super) fn tell_end(&self, execution: &str) {
+    pub(super) fn tell_end(&self, execution: &str, result: Option<(&str, DateTime<Utc>)>) {
+        let result = result.filter(|(json, _)| json.len() <= TOLD_BYTES_MAX);
+        let result = result.map(|(json, at)| (json.into(), at));
         // None may listen.
-        let _ = self.ends.send(execution.into());
+        let _ = self.ends.send(Ended { execution: execution.into(), result });
     }
 
     /// Hears of every end from now on.
@@ -110,16 +124,22 @@ impl Ear {
         };
         let _ = tokio::time::timeout(at_the_latest, rung).await;
     }
+
+    /// The same, and `gather` later, by when there may be more to do at once.
+    pub async fn wait_and_gather(&mut self, gather: Duration, at_the_latest: Duration) {
+        self.wait(at_the_latest.saturating_sub(gather)).await;
+        tokio::time::sleep(gather).await;
+    }
 }
 
 impl Ends {
-    /// Returns when one of these has ended, or may have: some ends were missed.
-    pub async fn of(&mut self, is_one: impl Fn(&str) -> bool) {
+    /// Returns when one of these has ended. None if one may have: some ends were missed.
+    pub async fn of(&mut self, is_one: impl Fn(&str) -> bool) -> Option<Ended> {
         loop {
             match self.0.recv().await {
-                Ok(ended) if is_one(&ended) => return,
+                Ok(ended) if is_one(&ended.execution) => return Some(ended),
                 Ok(_) => {}
-                Err(RecvError::Lagged(_)) => return,
+                Err(RecvError::Lagged(_)) => return None,
                 Err(RecvError::Closed) => std::future::pending().await,
             }
         }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::claims::{Claim, Fenced, FencedResult};
@@ -47,6 +48,8 @@ pub struct Suspension<'a> {
 struct Settled {
     /// Whether it made the execution claimable that called this one, or may have.
     parent_is_due: bool,
+    /// When, if that is known.
+    at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -183,10 +186,14 @@ impl Db {
     pub async fn settle(&self, claim: &Claim, told: NewEntries<'_>, outcome: &Outcome) -> FencedResult<()> {
         let settled = retry(|| self.try_settle(claim, told, outcome)).await?;
         match settled {
-            Ok(Settled { parent_is_due: false }) => self.bell.ring_for_news(),
+            Ok(Settled { parent_is_due: false, .. }) => self.bell.ring_for_news(),
             _ => self.bell.ring(),
         }
-        self.bell.tell_end(&claim.execution);
+        let result = match (outcome, settled) {
+            (Outcome::Succeeded(json), Ok(Settled { at: Some(at), .. })) => Some((json.as_str(), at)),
+            _ => None,
+        };
+        self.bell.tell_end(&claim.execution, result);
         Ok(settled.map(|_| ()))
     }
 
@@ -202,7 +209,7 @@ impl Db {
             return Ok(Ok(settled));
         }
         let settled = self.settle_step_by_step(claim, told, status, result, error.as_deref()).await?;
-        Ok(settled.map(|()| Settled { parent_is_due: true }))
+        Ok(settled.map(|()| Settled { parent_is_due: true, at: None }))
     }
 
     /// Settles in one statement what nearly every execution is: one that leaves neither an open pause nor an unfinished
@@ -217,7 +224,7 @@ impl Db {
         error: Option<&str>,
     ) -> Result<Option<Settled>> {
         let told = told.columns()?;
-        let query = sqlx::query_scalar(
+        let query = sqlx::query_as(
             "with woken as (
                  update execution
                  set answers = answers + 1,
@@ -237,7 +244,7 @@ impl Db {
                                    where p.tenant_id = $1 and p.execution_id = $2 and p.status = 'open')
                    and not exists (select from execution c
                                    where c.tenant_id = $1 and c.parent_id = $2 and c.finished_at is null)
-                 returning 1
+                 returning finished_at
              ), told as (
                  insert into journal_entry (tenant_id, execution_id, seq, op, ask, answer, at_ms)
                  select $1, $2, $8 + place::int - 1, op, ask, answer, at_ms
@@ -245,7 +252,7 @@ impl Db {
                  cross join unnest($9::bigint[], $10::text[], $11::text[], $12::bigint[]) with ordinality
                       as entry (op, ask, answer, at_ms, place)
              )
-             select exists (select from woken where status = 'pending') from settled",
+             select exists (select from woken where status = 'pending'), finished_at from settled",
         )
         .bind(&claim.tenant)
         .bind(&claim.execution)
@@ -254,9 +261,9 @@ impl Db {
         .bind(result)
         .bind(error)
         .bind(claim.parent.as_deref());
-        let parent_is_due: Option<bool> =
+        let settled: Option<(bool, DateTime<Utc>)> =
             bind_entries!(query, told).fetch_optional(&mut *self.of(&claim.tenant).await?).await?;
-        Ok(parent_is_due.map(|parent_is_due| Settled { parent_is_due }))
+        Ok(settled.map(|(parent_is_due, at)| Settled { parent_is_due, at: Some(at) }))
     }
 
     async fn settle_step_by_step(

@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::db::agents::Version;
 use crate::db::calls::{Called, NewCall};
 use crate::db::claims::{Claim, FencedResult};
+use crate::db::entries::NewEntries;
 use crate::db::limits::Terms;
 use crate::db::usage::Full;
 use crate::db::{self, Db};
@@ -19,7 +20,7 @@ use crate::rate::Rates;
 /// What became of a call when it was begun.
 #[derive(Debug)]
 pub enum Begun {
-    /// The execution of this id exists, and will bring the answer. Whether it was made now.
+    /// The execution of this id exists, and will bring the answer. Whether it was made now, and what was told written.
     Runs {
         child: String,
         is_new: bool,
@@ -50,7 +51,9 @@ pub struct Caller<'a> {
 
 impl Caller<'_> {
     /// Makes the execution that ask `op` calls for, or finds it, if an earlier attempt has made it.
-    pub async fn begin(&self, op: u64, target: &str, input: &str) -> FencedResult<Begun> {
+    ///
+    /// What the calling one was `told` and is not in its journal is written if the call is made now.
+    pub async fn begin(&self, op: u64, target: &str, input: &str, told: NewEntries<'_>) -> FencedResult<Begun> {
         let child = child_id(&self.claim.tenant, &self.claim.execution, op);
         let why = loop {
             let (target, version) = match self.plan(target, input).await? {
@@ -59,7 +62,7 @@ impl Caller<'_> {
             };
             let limit_set = self.db.limit_set(&self.claim.tenant, &version.terms.limits()?).await?;
             let seed = crate::random::bytes32();
-            let new = NewCall { op, target: &target, version: version.version, input, seed, limit_set };
+            let new = NewCall { op, target: &target, version: version.version, input, seed, limit_set, told };
             match self.db.call_execution(self.claim, &new).await? {
                 Err(fenced) => return Ok(Err(fenced)),
                 Ok(Called::Made) => return Ok(Ok(Begun::Runs { child, is_new: true })),

@@ -32,7 +32,10 @@ const ACCOUNTS_MAX: usize = 1_024;
 
 /// The turns of one engine. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Turns(Arc<Mutex<Queue>>);
+pub(super) struct Turns {
+    queue: Arc<Mutex<Queue>>,
+    are_needed: bool,
+}
 
 struct Queue {
     /// The threads of turns that nobody has.
@@ -62,7 +65,13 @@ impl Turns {
 
     fn of(count: usize) -> Self {
         let free = std::iter::repeat_with(Thread::default).take(count).collect();
-        Self(Arc::new(Mutex::new(Queue { free, waiting: Round::default(), accounts: HashMap::new() })))
+        let queue = Queue { free, waiting: Round::default(), accounts: HashMap::new() };
+        Self { queue: Arc::new(Mutex::new(queue)), are_needed: true }
+    }
+
+    /// Everybody may compute without one.
+    pub(super) fn not_needed() -> Self {
+        Self { are_needed: false, ..Self::of(0) }
     }
 
     /// A tenant's place among those who take turns.
@@ -71,7 +80,7 @@ impl Turns {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn take(&self, tenant: &Arc<str>) -> Option<Turn> {
@@ -167,6 +176,9 @@ pub(super) struct Seat {
 impl Seat {
     /// Waits for a turn, if one is needed by a slice that has computed for `spent`.
     pub(super) async fn turn(&self, spent: Duration) -> Option<Turn> {
+        if !self.turns.are_needed {
+            return None;
+        }
         if spent < FREE && (self.usual() < SHORT || !self.turns.queue().is_over(&self.tenant, Instant::now())) {
             return None;
         }

@@ -1,31 +1,19 @@
 //! Seals the audit logs of all tenants, soon after something was done.
 
-use std::time::Duration;
-
 use tokio_util::sync::CancellationToken;
 
+use super::{GATHER, LOOK_EVERY};
 use crate::db::audit::{Others, SEAL_MAX};
 use crate::db::{self, Db};
 
-/// How often to look by itself whether there is something to seal.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// How long to let entries gather, so that a busy host seals many at once: its commits are in the way of others. Whoever
-/// reads the log has all of it sealed first.
-const GATHER: Duration = Duration::from_secs(1);
-
-/// Seals until `stop`. What is left then, the next host seals.
+/// Seals until `stop`. What is left then, the next host seals. Whoever reads the log has all of it sealed first.
 pub(super) async fn run(db: Db, stop: CancellationToken) {
     let mut bell = db.bell().listen();
     while !stop.is_cancelled() {
         if let Err(error) = round(&db, &stop).await {
             tracing::warn!(%error, "the audit logs could not be looked at; trying again");
         }
-        let waited = async {
-            bell.wait(LOOK_EVERY).await;
-            tokio::time::sleep(GATHER).await;
-        };
-        let _ = stop.run_until_cancelled(waited).await;
+        let _ = stop.run_until_cancelled(bell.wait_and_gather(GATHER, LOOK_EVERY)).await;
     }
 }
 

@@ -191,7 +191,7 @@ impl<'a> Live<'a> {
             } else if let Some(soon) = soon.filter(|soon| soon.as_millis() <= u128::from(LINGER_MS)) {
                 tokio::time::sleep(soon.max(Duration::from_millis(1))).await;
             } else if let Some((until, ends)) = self.call.take_if(|_| waits_only_for_calls(&self.open)) {
-                self.look = self.wait_for_call(until, ends, soon).await;
+                self.wait_for_call(until, ends, soon).await;
             } else {
                 match self.suspend(due).await? {
                     Ok(Suspended::Waiting) => return Ok(Next::Suspended),
@@ -207,13 +207,10 @@ impl<'a> Live<'a> {
         let new: Vec<OpenAsk> =
             self.open.values().filter(|(_, wait)| matches!(wait, Wait::New)).map(|(open, _)| open.clone()).collect();
         for open in new {
-            // Nothing outside comes of what is not written.
-            let reaches_out = match &*open.ask {
-                Ask::Ai(prompt) => !self.worker.models.is_built_in(prompt),
-                Ask::Call { .. } => true,
-                _ => false,
-            };
-            if reaches_out && let Err(fenced) = self.record.write().await? {
+            // Nothing outside comes of what is not written. A call writes it by itself.
+            if matches!(&*open.ask, Ask::Ai(prompt) if !self.worker.models.is_built_in(prompt))
+                && let Err(fenced) = self.record.write().await?
+            {
                 return Ok(Err(fenced));
             }
             let wait = match &*open.ask {
@@ -234,15 +231,21 @@ impl<'a> Live<'a> {
                 Ask::Call { target, input } => {
                     crash::point("before_call");
                     let ends = self.worker.db.bell().listen_for_ends();
-                    match self.caller().begin(open.op, target, input).await? {
-                        Ok(Begun::Runs { child, is_new }) => {
+                    match self.caller().begin(open.op, target, input, self.record.unwritten()).await? {
+                        Ok(Begun::Runs { child, is_new: true }) => {
+                            self.record.is_written();
                             crash::point("after_call");
-                            if is_new {
-                                self.call = Some((Instant::now() + CALL_LINGER, ends));
-                            } else {
-                                // It may have finished before this attempt; `unread` does not know of calls.
-                                self.look = true;
+                            self.call = Some((Instant::now() + CALL_LINGER, ends));
+                            Wait::Call { child }
+                        }
+                        Ok(Begun::Runs { child, is_new: false }) => {
+                            // If the acknowledgement was lost of what made it, that has written it, too.
+                            if let Err(fenced) = self.record.write().await? {
+                                return Ok(Err(fenced));
                             }
+                            crash::point("after_call");
+                            // It may have finished before this attempt; `unread` does not know of calls.
+                            self.look = true;
                             Wait::Call { child }
                         }
                         Ok(Begun::Refused(why)) => Wait::Known(Answer::Call(Err(why))),
@@ -453,17 +456,23 @@ impl<'a> Live<'a> {
         self.closed_pauses.iter().cloned().collect()
     }
 
-    /// Waits for the end of a call until then, or until the next time comes. Whether one may have ended.
-    async fn wait_for_call(&mut self, until: Instant, mut ends: Ends, soon: Option<Duration>) -> bool {
+    /// Waits for the end of a call until then, or until the next time comes.
+    async fn wait_for_call(&mut self, until: Instant, mut ends: Ends, soon: Option<Duration>) {
         let left = until.saturating_duration_since(Instant::now());
-        let is_open =
-            |ended: &str| self.open.values().any(|(_, wait)| matches!(wait, Wait::Call { child } if child == ended));
-        let ended = tokio::time::timeout(left.min(soon.unwrap_or(left)), ends.of(is_open)).await.is_ok();
-        if ended {
-            // There may be others.
-            self.call = Some((until, ends));
+        let calls = |(op, (_, wait)): (&u64, &(OpenAsk, Wait))| match wait {
+            Wait::Call { child } => Some((child.clone(), *op)),
+            _ => None,
+        };
+        let calls: HashMap<String, u64> = self.open.iter().filter_map(calls).collect();
+        let ended = ends.of(|ended| calls.contains_key(ended));
+        let Ok(ended) = tokio::time::timeout(left.min(soon.unwrap_or(left)), ended).await else { return };
+        let result = ended.and_then(|ended| Some((*calls.get(&*ended.execution)?, ended.result?)));
+        match result {
+            Some((op, (json, at))) => self.arrived.push(Arrived::of_result(op, &json, at)),
+            None => self.look = true,
         }
-        ended
+        // There may be others.
+        self.call = Some((until, ends));
     }
 
     async fn wait_for_model(&mut self, at_most: Duration) -> Option<Next> {

@@ -14,8 +14,8 @@ const UNWRITTEN_BYTES_MAX: usize = 64 << 10;
 ///
 /// An answer that is in no row is written before the guest is given it. A decision and the outcome of a call are on disk
 /// already: the next attempt would find them again, and may then give them in their place. So they wait for the next write
-/// of this attempt, and are always written before anything that may have come of them: an effect outside, another row, a
-/// line of the log.
+/// of this attempt, and are always written before, or with, anything that may have come of them: an effect outside, another
+/// row, a line of the log.
 pub(super) struct Record<'a> {
     db: &'a Db,
     claim: &'a Claim,
