@@ -31,6 +31,7 @@ mod cache;
 mod check;
 mod compiler;
 mod component;
+mod cpu;
 mod engine;
 mod limits;
 mod turns;

@@ -1,7 +1,9 @@
 //! The main job: an agent pauses, its host dies, a signed decision resumes it exactly where it stopped.
 
+use countersign_tests::api::try_send;
 use countersign_tests::build::guest;
-use countersign_tests::{Database, Host, Model};
+use countersign_tests::{Database, Host, Model, until};
+use reqwest::Method;
 use serde_json::json;
 
 #[tokio::test]
@@ -36,4 +38,46 @@ async fn an_agent_whose_host_is_killed_at_both_pauses_ends_as_if_nothing_had_hap
     let journal = api.journal(&id).await;
     let kinds: Vec<_> = journal.iter().map(|entry| entry["ask"]["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["ai", "pause", "ai", "pause", "call"]);
+}
+
+#[tokio::test]
+async fn a_called_agent_that_is_decided_and_then_calls_has_both_in_its_journal_once() {
+    for crash_at in ["", "after_call", "before_call"] {
+        let (database, model) = (Database::new().await, Model::start().await);
+        let mut host = Host::start(&database, &model).await;
+        for (agent, name) in
+            [("content-pipeline", "publish_with_review"), ("publisher", "publisher"), ("testbed", "testbed")]
+        {
+            host.api().deploy(agent, guest(name)).await;
+        }
+        let input = json!({"target": "content-pipeline.publish_with_review", "input": {"brief": "a launch"}});
+        let root = host.api().start("testbed.call", &input).await;
+        let called = until("it has called", async || {
+            Some(host.api().execution(&root).await["waiting_for"]["calls"].get(0)?.as_str()?.to_owned())
+        })
+        .await;
+        for (n, pause) in ["draft-review", "final-approval"].into_iter().enumerate() {
+            host.api().paused(&called, pause).await;
+            if n == 1 {
+                host.kill();
+                host.restart(&[("COUNTERSIGN_CRASH_AT", crash_at)]).await;
+            }
+            let decision = json!({"decision": "approved"});
+            let path = format!("/v1/pauses/{called}:{pause}/decision");
+            // The host may die before it answers, but not before it has taken the decision.
+            let _ = try_send(host.api().request(Method::POST, &path).json(&decision)).await;
+        }
+        if !crash_at.is_empty() {
+            until("it dies", async || host.is_dead().then_some(())).await;
+            host.kill();
+            host.restart(&[]).await;
+        }
+        let execution = host.api().finished(&root).await;
+        assert_eq!(execution["result"]["ok"]["status"], "approved", "{crash_at}: {execution}");
+        let journal = host.api().journal(&called).await;
+        let kinds: Vec<_> = journal.iter().map(|entry| entry["ask"]["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["ai", "pause", "ai", "pause", "call"], "{crash_at}");
+        assert_eq!(database.number("select count(*) from execution").await, 3, "{crash_at}");
+        assert_eq!(model.asked().len(), 2, "{crash_at}");
+    }
 }

@@ -8,6 +8,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{ResourceLimiter, Trap, UpdateDeadline};
 
 use super::asks::AskLimit;
+use super::cpu::{Work, thread_cpu};
 use super::engine::WASM_STACK_BYTES;
 use crate::execution::Failure;
 use crate::limits::Limits;
@@ -66,10 +67,10 @@ impl Meter {
 
     /// Runs one poll of the guest and counts the CPU time of this thread.
     pub(super) fn measure<T>(&self, poll: impl FnOnce() -> T) -> T {
-        let began = thread_cpu();
-        self.poll_began.store(began, Ordering::Relaxed);
+        let work = Work::begin();
+        self.poll_began.store(work.began(), Ordering::Relaxed);
         let polled = poll();
-        let took = thread_cpu() - began;
+        let took = work.end();
         self.spent.fetch_add(took, Ordering::Relaxed);
         if !self.is_replay.load(Ordering::Relaxed) {
             self.spent_live.fetch_add(took, Ordering::Relaxed);
@@ -119,12 +120,6 @@ impl MemoryUse {
     pub fn bytes(&self) -> u64 {
         self.0.memory_bytes.load(Ordering::Relaxed)
     }
-}
-
-/// The CPU time of this thread, in nanoseconds.
-pub(super) fn thread_cpu() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::guest::limits::thread_cpu;
+use crate::guest::cpu::thread_cpu;
 use counts::Excess;
 
 fn look(wasm: &[u8]) -> Result<(), Invalid> {
