@@ -18,6 +18,7 @@ const STEPS_MAX: i64 = 100;
 
 /// Keeps the times of all pauses until `stop`.
 pub async fn run(db: Db, stop: CancellationToken) {
+    let mut bell = db.bell().listen_for_pauses();
     while !stop.is_cancelled() {
         let wait = match keep(&db).await {
             Ok(wait) => wait,
@@ -27,7 +28,7 @@ pub async fn run(db: Db, stop: CancellationToken) {
             }
         };
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = bell.wait(wait) => {}
             () = stop.cancelled() => {}
         }
     }

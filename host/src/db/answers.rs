@@ -130,7 +130,7 @@ impl Db {
 
     /// Opens pauses, and closes those of these `approval_request_id`s, while the execution goes on. Safe to repeat.
     pub async fn open(&self, claim: &Claim, pauses: &[NewPause], closed: &[String]) -> FencedResult<()> {
-        retry(|| async {
+        let opened = retry(|| async {
             let mut tx = self.begin(&claim.tenant).await?;
             if !holds(&mut tx, claim).await? {
                 return Ok(Err(Fenced));
@@ -140,7 +140,9 @@ impl Db {
             tx.commit().await?;
             Ok(Ok(()))
         })
-        .await
+        .await?;
+        self.keep_time_of(claim, pauses);
+        Ok(opened)
     }
 
     /// Marks a pause expired whose time has come by the claim's clock, unless somebody decided it first; `arrived` then

@@ -31,6 +31,8 @@ pub struct Bell {
     rung: Arc<watch::Sender<u64>>,
     /// Rung with it when something became due.
     due: Arc<watch::Sender<u64>>,
+    /// Rung when a pause was opened about which something is to be done soon.
+    soon: Arc<watch::Sender<u64>>,
     abroad: Arc<Notify>,
     /// What this host's own notes bear, which are no news to it.
     name: Arc<str>,
@@ -58,6 +60,7 @@ impl Bell {
         let bell = Self {
             rung: Arc::new(watch::Sender::new(0)),
             due: Arc::new(watch::Sender::new(0)),
+            soon: Arc::new(watch::Sender::new(0)),
             abroad: Arc::default(),
             name: Uuid::new_v4().simple().to_string().into(),
             ends: broadcast::Sender::new(ENDS_KEPT),
@@ -84,6 +87,11 @@ impl Bell {
         self.due.send_modify(|count| *count += 1);
     }
 
+    /// Has the timekeeper of this host look when the next time of a pause comes, likewise.
+    pub(super) fn ring_for_pause(&self) {
+        self.soon.send_modify(|count| *count += 1);
+    }
+
     fn ring_here(&self) {
         self.rung.send_modify(|count| *count += 1);
         self.due.send_modify(|count| *count += 1);
@@ -92,6 +100,11 @@ impl Bell {
     /// Hears every ring from now on that may be about something due.
     pub fn listen_for_due(&self) -> Ear {
         Ear(self.due.subscribe())
+    }
+
+    /// Hears of every pause from now on that was opened here and about which something is to be done soon.
+    pub fn listen_for_pauses(&self) -> Ear {
+        Ear(self.soon.subscribe())
     }
 
     /// Tells those who listen, on this host, that an execution has ended. Call it after the commit.

@@ -13,7 +13,7 @@ use super::{Db, Result, retry};
 use crate::execution::Failure;
 use crate::journal::Millis;
 
-/// A time that is nearer than this comes before workers look by themselves, so they are told.
+/// A time that is nearer than this comes before workers and timekeepers look by themselves, so they are told.
 const SOON_MS: Millis = 2_000;
 
 /// How an execution ends.
@@ -96,10 +96,20 @@ impl Db {
             self.try_suspend(claim, suspension).await
         })
         .await?;
-        if suspension.until.is_some_and(|until| until < claim.now().saturating_add(SOON_MS)) {
+        let soon = claim.now().saturating_add(SOON_MS);
+        if suspension.until.is_some_and(|until| until < soon) {
             self.bell.ring_for_time();
         }
+        self.keep_time_of(claim, suspension.open);
         Ok(suspended)
+    }
+
+    /// Tells the timekeeper of pauses that were opened, if something is to be done about one before it looks by itself.
+    pub(super) fn keep_time_of(&self, claim: &Claim, opened: &[NewPause]) {
+        let soon = claim.now().saturating_add(SOON_MS);
+        if opened.iter().any(|pause| pause.next().is_some_and(|next| next < soon)) {
+            self.bell.ring_for_pause();
+        }
     }
 
     /// Suspends in one statement what nearly every execution is: one that opens at most one pause, closes none, and has
