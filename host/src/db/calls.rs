@@ -43,7 +43,8 @@ static BY_ROOT: LazyLock<String> = LazyLock::new(|| {
     ending(
         "held as (
              update execution
-             set children = children + 1, next_seq = next_seq + cardinality($19), journal_bytes = journal_bytes + $23
+             set children = children + 1, next_seq = next_seq + cardinality($19), journal_bytes = journal_bytes + $23,
+                 failures = case cardinality($19) when 0 then failures else 0 end
              where tenant_id = $1 and execution_id = $2 and claim_token = $3 and status = 'running' and execution_id = $12
                and (cardinality($19) = 0 or next_seq = $18)
                and not exists (select from execution c where c.tenant_id = $1 and c.execution_id = $4)
@@ -71,7 +72,8 @@ static BELOW_ROOT: LazyLock<String> = LazyLock::new(|| {
              returning 1
          ), held as (
              update execution e
-             set next_seq = next_seq + cardinality($19), journal_bytes = journal_bytes + $23
+             set next_seq = next_seq + cardinality($19), journal_bytes = journal_bytes + $23,
+                 failures = case cardinality($19) when 0 then failures else 0 end
              from counted
              where e.tenant_id = $1 and e.execution_id = $2 and e.claim_token = $3 and e.status = 'running'
                and (cardinality($19) = 0 or next_seq = $18)
