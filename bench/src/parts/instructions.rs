@@ -26,8 +26,7 @@ pub(crate) const COUNTED: &str = "replay-to-be-counted";
 /// Counts, and compares with the number in `bench/instructions.txt`, or writes it there if `COUNT_ANEW` is set. False if it
 /// has risen by more than a tenth.
 pub(crate) async fn measure() -> bool {
-    // Compiled before anything is counted, and kept.
-    timeless_component("testbed").await;
+    compile();
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("instructions.txt");
     // What is done before, and once, is in both.
     let each = (count(1 + REPLAYS) - count(1)) / (REPLAYS * u64::from(STEPS));
@@ -43,25 +42,35 @@ pub(crate) async fn measure() -> bool {
     rise <= RISE_MAX
 }
 
+/// Has the guest compiled before anything is counted, and kept: under valgrind too, whose CPU is not this machine's, so that
+/// what was compiled for this one is not for that one.
+fn compile() {
+    under_valgrind(&["--tool=none"], 0);
+}
+
 /// All instructions of this program with so many replays, those of the guest among them.
 fn count(replays: u64) -> u64 {
+    let said = under_valgrind(&["--tool=callgrind", "--callgrind-out-file=/dev/null"], replays);
+    let collected = said.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
+    collected.unwrap_or_else(|| panic!("callgrind has not counted: {said}"))
+}
+
+/// Replays so often under valgrind; what valgrind said.
+fn under_valgrind(tool: &[&str], replays: u64) -> String {
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .args(tool)
         // What the guest is compiled to is code that was not there when the program was loaded.
         .arg("--smc-check=all-non-file")
         .arg(std::env::current_exe().expect("this program"))
         .args([COUNTED, &replays.to_string()])
         .output()
         .expect("valgrind is installed: `make count` does so");
-    let said = String::from_utf8_lossy(&output.stderr);
-    let collected = said.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
-    match collected {
-        Some(count) if output.status.success() => count,
-        _ => panic!("callgrind has not counted: {said}"),
-    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "nothing was replayed: {said}");
+    said
 }
 
-/// What callgrind watches.
+/// What valgrind watches.
 pub(crate) async fn replay_often(replays: &str) {
     let input = json!({"n": STEPS});
     let component = timeless_component("testbed").await;
