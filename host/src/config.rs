@@ -97,7 +97,7 @@ pub struct Config {
     pub mail_from: Option<String>,
 
     /// How many executions to drive at once. Waiting ones do not count.
-    #[arg(long, env = "COUNTERSIGN_CONCURRENCY", value_name = "N", default_value_t = 32,
+    #[arg(long, env = "COUNTERSIGN_CONCURRENCY", value_name = "N", default_value_t = 128,
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub concurrency: u32,
 

@@ -124,8 +124,8 @@ impl Guest {
 
     /// Runs the guest until everything in it waits.
     ///
-    /// Yields to the other tasks of this thread every 10 ms, and waits for its turn then. A guest that uses more CPU time
-    /// in one slice than its limit fails.
+    /// Yields to the other tasks of this thread every few milliseconds, and waits for its turn then. A guest that uses more
+    /// CPU time in one slice than its limit fails.
     pub async fn run_slice(&mut self) {
         let Some(running) = self.running.take() else { return };
         match until_quiescent(&self.meter, &self.seat, running).await {
@@ -256,7 +256,7 @@ where
         match polled {
             Poll::Ready(ended) => return Slice::Ended(ended),
             // It was interrupted by the clock, or by itself: it has more to do.
-            Poll::Pending if woken.0.load(Ordering::SeqCst) => tokio::task::yield_now().await,
+            Poll::Pending if woken.0.load(Ordering::SeqCst) => {}
             Poll::Pending => return Slice::Waits(running),
         }
     }

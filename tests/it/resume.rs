@@ -81,3 +81,47 @@ async fn a_called_agent_that_is_decided_and_then_calls_has_both_in_its_journal_o
         assert_eq!(model.asked().len(), 2, "{crash_at}");
     }
 }
+
+#[tokio::test]
+async fn journals_of_any_length_are_replayed_whole_by_whoever_resumes() {
+    let (database, model) = (Database::new().await, Model::start().await);
+    let mut host = Host::start(&database, &model).await;
+    host.api().deploy("testbed", guest("testbed")).await;
+    // Around what is recalled at once, and what is read at a time after it.
+    let mut runs = vec![];
+    for steps in [255, 256, 257, 1_255, 1_256, 1_257, 2_600] {
+        let id = host.api().start("testbed.ticks", &json!({"n": steps, "pauses": 2})).await;
+        runs.push((steps, id));
+    }
+    for pause in ["p0", "p1"] {
+        for (_, id) in &runs {
+            host.api().paused(id, pause).await;
+        }
+        // First by the host that has opened the pauses, then by another that knows nothing.
+        if pause == "p1" {
+            host.kill();
+            host.restart(&[]).await;
+        }
+        for (_, id) in &runs {
+            let decision = json!({"decision": "approved"});
+            host.api().post(&format!("/v1/pauses/{id}:{pause}/decision"), &decision).await.expect(200);
+        }
+    }
+    for (steps, id) in &runs {
+        let execution = host.api().finished(id).await;
+        assert_eq!(
+            (&execution["status"], &execution["result"]["n"]),
+            (&json!("succeeded"), &json!(steps)),
+            "{execution}"
+        );
+        let entries: i64 =
+            sqlx::query_scalar("select count(*) from journal_entry where execution_id = $1 and seq <= $2")
+                .bind(id)
+                .bind(steps + 1)
+                .fetch_one(&database.pool)
+                .await
+                .expect("a count");
+        assert_eq!(entries, i64::from(steps + 2));
+    }
+    host.assert_unharmed();
+}

@@ -11,7 +11,7 @@ use super::answers::Arrived;
 use super::asked::NotAsked;
 use super::claims::Claim;
 use super::executions::wake;
-use super::handover::{self, CLAIMED, ENTRIES_MAX, Offer, Terms, bind_offer, unbroken};
+use super::handover::{self, CLAIMED, Offer, Terms, bind_offer, unbroken};
 use super::pauses::{Pause, check, find};
 use super::recall;
 use super::session::Tx;
@@ -85,7 +85,7 @@ static DECIDE: LazyLock<String> = LazyLock::new(|| {
                              and (p.expires_at is null or p.expires_at > clock_timestamp()))
                and not exists (select from webhook_delivery where tenant_id = $1 and webhook_id = $9)
              returning {claimed}, token is not null and claim_token = token as is_claimed,
-                       token is not null and claim_token = token and next_seq <= {ENTRIES_MAX}
+                       token is not null and claim_token = token
                        and (select old.answers + 1 = e.answers and old.attempts + 1 = e.attempts from execution old
                             where old.tenant_id = $1 and old.execution_id = $2) as is_recalled
          ), decided as (

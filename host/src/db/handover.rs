@@ -14,9 +14,6 @@ use super::queue::RUNNING_MAX;
 use super::recall::Recalled;
 use super::{Db, Result};
 
-/// Of a longer journal, an execution that is handed over is not given: whoever decided a pause would wait for it.
-pub(super) const ENTRIES_MAX: usize = 256;
-
 /// A worker that takes executions which are handed over.
 pub trait Taker: Send + Sync {
     /// Keeps a place for one execution of this tenant, if one is free and nobody waits for it.

@@ -19,6 +19,9 @@ const FREE: Duration = Duration::from_millis(5);
 /// The CPU time of a slice for which changing to another thread and back is not too dear.
 const SHORT: Duration = Duration::from_micros(500);
 
+/// How long a guest computes, in one slice or in many, until the other tasks of its thread may go on.
+const STINT: Duration = Duration::from_millis(1);
+
 /// What a tenant may compute without turns, in all its guests together: so much at once, and then this part of a core.
 const BURST: Duration = Duration::from_millis(100);
 const SHARE: f64 = 0.1;
@@ -76,7 +79,8 @@ impl Turns {
 
     /// A tenant's place among those who take turns.
     pub(super) fn seat(&self, tenant: &str) -> Seat {
-        Seat { turns: self.clone(), tenant: tenant.into(), usual: AtomicU64::new(0) }
+        let [usual, uncharged, stint] = [0, 0, 0].map(AtomicU64::new);
+        Seat { turns: self.clone(), tenant: tenant.into(), usual, uncharged, stint }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -171,13 +175,21 @@ pub(super) struct Seat {
     tenant: Arc<str>,
     /// What its polls take lately, in nanoseconds: a moving average.
     usual: AtomicU64,
+    /// What it has computed and its tenant is not yet charged for, in nanoseconds.
+    uncharged: AtomicU64,
+    /// What it has computed since others could go on, in nanoseconds.
+    stint: AtomicU64,
 }
 
 impl Seat {
-    /// Waits for a turn, if one is needed by a slice that has computed for `spent`.
+    /// Waits for a turn, if one is needed by a slice that has computed for `spent`. Lets others go on first, if it is time.
     pub(super) async fn turn(&self, spent: Duration) -> Option<Turn> {
         if !self.turns.are_needed {
             return None;
+        }
+        if duration(&self.stint) >= STINT {
+            self.stint.store(0, Ordering::Relaxed);
+            tokio::task::yield_now().await;
         }
         if spent < FREE && (self.usual() < SHORT || !self.turns.queue().is_over(&self.tenant, Instant::now())) {
             return None;
@@ -185,16 +197,39 @@ impl Seat {
         self.turns.take(&self.tenant).await
     }
 
-    /// Counts the CPU time of a poll, as its tenant's.
+    /// Counts the CPU time of a poll, as its tenant's: most polls are short, so not each of them by itself.
     pub(super) fn charge(&self, spent: Duration) {
         let usual = (self.usual() * 3 + spent) / 4;
-        self.usual.store(u64::try_from(usual.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.usual.store(nanoseconds(usual), Ordering::Relaxed);
+        self.stint.fetch_add(nanoseconds(spent), Ordering::Relaxed);
+        self.uncharged.fetch_add(nanoseconds(spent), Ordering::Relaxed);
+        if duration(&self.uncharged) >= SHORT {
+            self.settle();
+        }
+    }
+
+    fn settle(&self) {
+        let spent = Duration::from_nanos(self.uncharged.swap(0, Ordering::Relaxed));
         self.turns.queue().charge(&self.tenant, spent, Instant::now());
     }
 
     fn usual(&self) -> Duration {
-        Duration::from_nanos(self.usual.load(Ordering::Relaxed))
+        duration(&self.usual)
     }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
+fn duration(nanoseconds: &AtomicU64) -> Duration {
+    Duration::from_nanos(nanoseconds.load(Ordering::Relaxed))
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Queue {

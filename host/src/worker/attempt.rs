@@ -14,7 +14,7 @@ use crate::db::outcomes::Outcome;
 use crate::db::recall::Recalled;
 use crate::execution::Failure;
 use crate::guest::{Call, Component, Guest, State, Stream};
-use crate::journal::Answer;
+use crate::journal::{Answer, Entry};
 use crate::limits::Limits;
 use crate::link::redact;
 
@@ -97,23 +97,19 @@ async fn drive_instance(
         }
     };
     let (recalled, ()) = tokio::join!(recall, guest.run_slice());
-    let Recalled { journal, journal_bytes, unread } = recalled?;
-    let mut live = Live::new(worker, claim, &limits, journal.len(), unread);
+    let Recalled { mut journal, entries, unread } = recalled?;
+    let mut live = Live::new(worker, claim, &limits, entries, unread);
     live.note(&mut guest);
-    let mut attempt = Attempt { worker, claim, limits: &limits, guest, live, live_from: journal.len(), journal_bytes };
-    for (seq, entry) in journal.iter().enumerate() {
-        // By a limit that it reached earlier this time; what it asked is not to blame.
-        if let State::Failed(failure) = attempt.guest.state() {
-            let failure = failure.clone();
-            return attempt.settle(Outcome::Failed(failure)).await;
+    let mut attempt = Attempt { worker, claim, limits: &limits, guest, live, live_from: entries, journal_bytes: 0 };
+    let mut replayed = 0;
+    while let Some(page) = journal.next().await? {
+        attempt.journal_bytes += page.bytes;
+        for entry in &page.entries {
+            if let Err(failure) = attempt.replay(replayed, entry).await {
+                return attempt.settle(Outcome::Failed(failure)).await;
+            }
+            replayed += 1;
         }
-        if let Err(mismatch) = attempt.guest.replay(seq, entry) {
-            return attempt.settle(Outcome::Failed(Failure::guest("mismatch", mismatch.to_string()))).await;
-        }
-        attempt.live.answered(entry.op, &entry.answer);
-        // What was printed in a slice whose end is in the journal has been kept.
-        attempt.guest.take_log();
-        attempt.run_slice().await;
     }
     crash::point("after_replay");
     attempt.go_on().await
@@ -170,6 +166,21 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    /// Gives the guest the answer of journal entry `seq`, and runs the next slice.
+    async fn replay(&mut self, seq: usize, entry: &Entry) -> Result<(), Failure> {
+        // By a limit that it reached earlier this time; what it asked is not to blame.
+        if let State::Failed(failure) = self.guest.state() {
+            return Err(failure.clone());
+        }
+        let replayed = self.guest.replay(seq, entry);
+        replayed.map_err(|mismatch| Failure::guest("mismatch", mismatch.to_string()))?;
+        self.live.answered(entry.op, &entry.answer);
+        // What was printed in a slice whose end is in the journal has been kept.
+        self.guest.take_log();
+        self.run_slice().await;
+        Ok(())
+    }
+
     /// Beyond the journal: starts the effects of open asks, and delivers what arrives first.
     async fn go_on(mut self) -> Result<End, Error> {
         loop {

@@ -7,7 +7,7 @@ use super::Street;
 
 #[tokio::test]
 async fn a_flood_of_one_tenant_delays_another_by_no_more_than_a_few_claims() {
-    let street = Street::new(&[]).await;
+    let street = Street::new(&[("COUNTERSIGN_CONCURRENCY", "32")]).await;
     street.model.hold();
     street.flood(5_000, "testbed.many_ai", &json!({"n": 1})).await;
     // All that the noisy one may run hang on their model; a quarter of the 32 slots is left to others.
