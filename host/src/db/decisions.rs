@@ -65,7 +65,7 @@ struct Accepted {
 /// then, nor brought it an answer, while this statement waited for the row.
 static DECIDE: LazyLock<String> = LazyLock::new(|| {
     let Terms { bid, worker, lease_until, .. } = handover::terms(17);
-    let recall = recall::columns("woken.is_recalled");
+    let recall = recall::columns("woken.next_seq", "woken.is_recalled");
     let claimed = &*CLAIMED;
     format!(
         "with {bid}, woken as (

@@ -74,7 +74,7 @@ pub(super) struct Columns {
 }
 
 /// A query for one row of `EntryColumns`, of the execution `$2` of the tenant `$1`.
-fn entries(which: &str) -> String {
+fn rows(which: &str) -> String {
     format!(
         "select coalesce(array_agg(op), '{{}}') as ops,
                 coalesce(array_agg(ask), '{{}}') as asks,
@@ -87,12 +87,12 @@ fn entries(which: &str) -> String {
     )
 }
 
-/// A query for one row of `Columns`, of the execution `$2` of the tenant `$1`. They are empty unless it is so `when` it is
-/// asked.
-pub(super) fn columns(when: &str) -> String {
-    let first = entries(&format!("{when} and seq < {FIRST}"));
+/// A query for one row of `Columns`, of the execution `$2` of the tenant `$1`, whose journal has so many `entries`. They are
+/// empty unless it is so `when` it is asked.
+pub(super) fn columns(entries: &str, when: &str) -> String {
+    let first = rows(&format!("{when} and seq < {FIRST}"));
     format!(
-        "select j.*, p.*, e.next_seq as entries from execution e cross join (
+        "select j.*, p.*, {entries} as entries from (
              {first}
          ) j cross join (
              select coalesce(array_agg(approval_request_id), '{{}}') as unread_names,
@@ -110,13 +110,13 @@ pub(super) fn columns(when: &str) -> String {
                                    where e.tenant_id = $1 and e.execution_id = $2 and e.op = p.op offset 0)
                  order by decided_at limit {BATCH}
              ) unread
-         ) p
-         where e.tenant_id = $1 and e.execution_id = $2"
+         ) p"
     )
 }
 
-static RECALL: LazyLock<String> = LazyLock::new(|| columns("true"));
-static READ: LazyLock<String> = LazyLock::new(|| entries("seq >= $3 and seq < $4"));
+static RECALL: LazyLock<String> =
+    LazyLock::new(|| columns("(select next_seq from execution where tenant_id = $1 and execution_id = $2)", "true"));
+static READ: LazyLock<String> = LazyLock::new(|| rows("seq >= $3 and seq < $4"));
 
 impl Db {
     /// Reads what an attempt begins with. Of one that is the first, and has been brought no answer, that is nothing.
