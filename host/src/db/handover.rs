@@ -7,6 +7,7 @@
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::task::JoinError;
 use uuid::Uuid;
 
 use super::claims::{CLAIM_COLUMNS, Claim};
@@ -149,8 +150,10 @@ impl Offer {
 
 /// Asks in a task of its own: whoever waits for the answer may go away, and what was claimed must be driven.
 pub(super) async fn unbroken<T: Send + 'static>(asking: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    match tokio::spawn(asking).await {
-        Ok(answer) => answer,
-        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
-    }
+    joined(tokio::spawn(asking)).await
+}
+
+/// What has come of a task that asks, and that nobody has aborted. Panics if the task has.
+pub(super) async fn joined<T>(task: impl Future<Output = Result<Result<T>, JoinError>>) -> Result<T> {
+    task.await.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
 }

@@ -3,7 +3,7 @@
 //! Of a long journal only the beginning comes at once. The rest is read page by page, one ahead of what is being replayed:
 //! it cannot change, since only who has the claim appends to it.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use tokio_util::task::AbortOnDropHandle;
@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::answers::{Arrived, BATCH, ReviewRow};
 use super::claims::Claim;
 use super::executions::unreadable;
+use super::handover::joined;
 use super::{Db, Result, retry};
 use crate::journal::Entry;
 
@@ -23,8 +24,6 @@ const PAGE: usize = 1_000;
 /// What an execution has been told so far, as of one moment.
 pub struct Recalled {
     pub journal: Pages,
-    /// How many entries the journal has.
-    pub entries: usize,
     /// The answers that are already there and in no entry.
     pub unread: Vec<Arrived>,
 }
@@ -40,7 +39,8 @@ pub struct Page {
 /// A journal, page by page.
 pub struct Pages {
     db: Db,
-    claim: Arc<(String, String)>,
+    tenant: String,
+    execution: String,
     /// How many entries there are.
     entries: usize,
     /// How many of them are in pages that were read.
@@ -122,7 +122,7 @@ impl Db {
     /// Reads what an attempt begins with. Of one that is the first, and has been brought no answer, that is nothing.
     pub async fn recall(&self, claim: &Claim) -> Result<Recalled> {
         if claim.attempts == 1 && claim.answers == 0 {
-            return Ok(Recalled { journal: self.pages(claim, Page::default(), 0), entries: 0, unread: vec![] });
+            return Ok(Recalled { journal: self.pages(claim, Page::default(), 0), unread: vec![] });
         }
         retry(|| async {
             let columns: Columns = sqlx::query_as(sqlx::AssertSqlSafe(RECALL.as_str()))
@@ -139,14 +139,15 @@ impl Db {
         let entries = usize::try_from(columns.entries).map_err(|why| unreadable("the length of a journal", &why))?;
         let (first, rows) = columns.rows()?;
         let journal = self.pages(claim, first, entries);
-        Ok(Recalled { journal, entries, unread: self.reviews(claim, rows).await? })
+        Ok(Recalled { journal, unread: self.reviews(claim, rows).await? })
     }
 
     /// The journal of a claimed execution that has so many entries, from the first page on. The next is being read.
     fn pages(&self, claim: &Claim, first: Page, entries: usize) -> Pages {
         let mut pages = Pages {
             db: self.clone(),
-            claim: Arc::new((claim.tenant.clone(), claim.execution.clone())),
+            tenant: claim.tenant.clone(),
+            execution: claim.execution.clone(),
             entries,
             read: first.entries.len(),
             first: Some(first),
@@ -157,13 +158,11 @@ impl Db {
     }
 
     async fn page(&self, tenant: &str, execution: &str, from: usize, to: usize) -> Result<Page> {
-        let position = |at: usize| i32::try_from(at).map_err(|why| unreadable("a position in the journal", &why));
-        let (from, to) = (position(from)?, position(to)?);
         let columns: EntryColumns = sqlx::query_as(sqlx::AssertSqlSafe(READ.as_str()))
             .bind(tenant)
             .bind(execution)
-            .bind(from)
-            .bind(to)
+            .bind(from as i64)
+            .bind(to as i64)
             .fetch_one(&mut *self.of(tenant).await?)
             .await?;
         columns.page()
@@ -171,13 +170,18 @@ impl Db {
 }
 
 impl Pages {
+    /// How many entries the journal has.
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
     /// The next entries; none if there are no more. What comes after them is being read then.
     pub async fn next(&mut self) -> Result<Option<Page>> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
         let Some(ahead) = self.ahead.take() else { return Ok(None) };
-        let page = ahead.await.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))?;
+        let page = joined(ahead).await?;
         if page.entries.is_empty() {
             return Err(unreadable(
                 "a journal",
@@ -194,8 +198,9 @@ impl Pages {
         if self.read >= self.entries {
             return None;
         }
-        let (db, claim, from) = (self.db.clone(), self.claim.clone(), self.read);
-        let reading = async move { retry(|| db.page(&claim.0, &claim.1, from, from + PAGE)).await };
+        let (from, to) = (self.read, self.entries.min(self.read + PAGE));
+        let (db, tenant, execution) = (self.db.clone(), self.tenant.clone(), self.execution.clone());
+        let reading = async move { retry(|| db.page(&tenant, &execution, from, to)).await };
         Some(AbortOnDropHandle::new(tokio::spawn(reading)))
     }
 }

@@ -49,8 +49,7 @@ impl Work {
     pub(super) fn end(self) -> u64 {
         let now = Instant::now();
         let wall = now.duration_since(self.began);
-        let nanoseconds = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
-        if wall <= SHORT { nanoseconds } else { (read(now) - self.cpu).min(nanoseconds) }
+        if wall <= SHORT { nanoseconds(wall) } else { (read(now) - self.cpu).min(nanoseconds(wall)) }
     }
 }
 
@@ -59,6 +58,10 @@ fn read(wall: Instant) -> u64 {
     let cpu = thread_cpu();
     LAST.set(Some(Reading { wall, cpu }));
     cpu
+}
+
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The CPU time of this thread, in nanoseconds.

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::cpu::nanoseconds;
+
 /// The CPU time of a slice that needs no turn. It may go on to the next tick of the epoch, at which it is looked at.
 const FREE: Duration = Duration::from_millis(5);
 
@@ -79,8 +81,7 @@ impl Turns {
 
     /// A tenant's place among those who take turns.
     pub(super) fn seat(&self, tenant: &str) -> Seat {
-        let [usual, uncharged, stint] = [0, 0, 0].map(AtomicU64::new);
-        Seat { turns: self.clone(), tenant: tenant.into(), usual, uncharged, stint }
+        Seat { turns: self.clone(), tenant: tenant.into(), usual: AtomicU64::new(0), stint: AtomicU64::new(0) }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -175,9 +176,7 @@ pub(super) struct Seat {
     tenant: Arc<str>,
     /// What its polls take lately, in nanoseconds: a moving average.
     usual: AtomicU64,
-    /// What it has computed and its tenant is not yet charged for, in nanoseconds.
-    uncharged: AtomicU64,
-    /// What it has computed since others could go on, in nanoseconds.
+    /// What it has computed since others could go on, and its tenant is not yet charged for, in nanoseconds.
     stint: AtomicU64,
 }
 
@@ -188,7 +187,7 @@ impl Seat {
             return None;
         }
         if duration(&self.stint) >= STINT {
-            self.stint.store(0, Ordering::Relaxed);
+            self.settle();
             tokio::task::yield_now().await;
         }
         if spent < FREE && (self.usual() < SHORT || !self.turns.queue().is_over(&self.tenant, Instant::now())) {
@@ -197,19 +196,16 @@ impl Seat {
         self.turns.take(&self.tenant).await
     }
 
-    /// Counts the CPU time of a poll, as its tenant's: most polls are short, so not each of them by itself.
+    /// Counts the CPU time of a poll. Most are short, so the tenant is charged for a stint of them.
     pub(super) fn charge(&self, spent: Duration) {
         let usual = (self.usual() * 3 + spent) / 4;
         self.usual.store(nanoseconds(usual), Ordering::Relaxed);
         self.stint.fetch_add(nanoseconds(spent), Ordering::Relaxed);
-        self.uncharged.fetch_add(nanoseconds(spent), Ordering::Relaxed);
-        if duration(&self.uncharged) >= SHORT {
-            self.settle();
-        }
     }
 
+    /// Ends a stint.
     fn settle(&self) {
-        let spent = Duration::from_nanos(self.uncharged.swap(0, Ordering::Relaxed));
+        let spent = Duration::from_nanos(self.stint.swap(0, Ordering::Relaxed));
         self.turns.queue().charge(&self.tenant, spent, Instant::now());
     }
 
@@ -226,10 +222,6 @@ impl Drop for Seat {
 
 fn duration(nanoseconds: &AtomicU64) -> Duration {
     Duration::from_nanos(nanoseconds.load(Ordering::Relaxed))
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Queue {

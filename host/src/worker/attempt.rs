@@ -97,7 +97,8 @@ async fn drive_instance(
         }
     };
     let (recalled, ()) = tokio::join!(recall, guest.run_slice());
-    let Recalled { mut journal, entries, unread } = recalled?;
+    let Recalled { mut journal, unread } = recalled?;
+    let entries = journal.entries();
     let mut live = Live::new(worker, claim, &limits, entries, unread);
     live.note(&mut guest);
     let mut attempt = Attempt { worker, claim, limits: &limits, guest, live, live_from: entries, journal_bytes: 0 };
